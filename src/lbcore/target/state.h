@@ -1,0 +1,86 @@
+/* state: what changes while requests run, by target slot.
+ *
+ *   block        0           1                2
+ *            +---------+ +-----------+ +------------------
+ *   slots    | 0 .. 15 | | 16 .. 47  | | 48 .. 111   ...    each block twice as large as the one before
+ *            +---------+ +-----------+ +------------------
+ *   in_flight   hot: one counter a slot, touched by every call
+ *   record      cold: health, ejection, generation
+ *
+ * A slot belongs to one target identity until it is released; then its generation goes up, so that a
+ * call which ends late finds a stranger's generation and touches nothing.  Blocks never move: the
+ * address of a counter is good for the life of the State.
+ * Cost    44 bytes a slot; less than 1.5 KiB for a State of up to 16 targets.
+ * Keeps   in_flight is atomic; records are written by the owner of the upstream only.
+ */
+#ifndef LBCORE_TARGET_STATE_H
+#define LBCORE_TARGET_STATE_H
+
+#include "base/atomic.h"
+#include "base/status.h"
+
+#define LB_FIRST_BLOCK 16u          /* slots of block 0 */
+#define LB_MAX_BLOCKS 17            /* 16 * (2^17 - 1) slots: enough for LB_MAX_SLOTS */
+#define LB_MAX_SLOTS (1u << 20)     /* targets of one upstream, removed ones with open calls included */
+
+/* Why a target is not usable; several may hold at once.  0: it is healthy. */
+enum {
+    LB_OFF_UNHEALTHY = 1u << 0,     /* set_health(false): an active check or the operator says so */
+    LB_OFF_EJECTED = 1u << 1,       /* passive health took it out until record.ejected_until_ns */
+};
+
+typedef struct lb_record {
+    uint32_t generation;            /* goes up each time the slot changes hands */
+    uint32_t off;                   /* LB_OFF_*: 0 is healthy */
+    uint32_t failures;              /* consecutive, since the last success */
+    uint32_t ejections;             /* the multiplier of the next ejection's length */
+    uint64_t ejected_until_ns;      /* while LB_OFF_EJECTED */
+    uint64_t recovered_ns;          /* when the last ejection ended */
+    bool used;                      /* the slot belongs to a target */
+    bool leaving;                   /* removed with calls open: released by the last done() */
+} lb_record;
+
+typedef struct lb_state {
+    uint32_t n_slots;               /* slots ever handed out: all used slots are below */
+    uint32_t n_free;                /* length of free_slot */
+    uint32_t *free_slot;            /* released slots, last in first out; room for every slot of the blocks */
+    lb_counter *in_flight[LB_MAX_BLOCKS];
+    lb_record *record[LB_MAX_BLOCKS];
+} lb_state;
+
+lb_status lb_state_new(lb_state **out, lb_error *err);
+void lb_state_free(lb_state *state);                                   /* accepts NULL */
+
+/* Hand out a slot with in_flight 0 and a healthy record; its generation is one nobody has seen.
+ * LB_ERR_CONFIG ("targets") if LB_MAX_SLOTS are in use. */
+lb_status lb_state_take(lb_state *state, uint32_t *slot, lb_error *err);
+
+/* The target is gone: release the slot now, or with its last call if some are open.  Cannot fail. */
+void lb_state_leave(lb_state *state, uint32_t slot);
+
+/* One call of `generation` ended: the counter goes down, never below 0; a stranger's generation is left alone.
+ * True if the call counted. */
+bool lb_state_finish(lb_state *state, uint32_t slot, uint32_t generation);
+
+/* Block b holds slots (2^b - 1) * 16 .. (2^(b+1) - 1) * 16 - 1: the place of the highest bit of slot + 16 names it. */
+static inline uint32_t lb_block_of(uint32_t slot) {
+#if defined(__GNUC__)
+    return 31u - (uint32_t)__builtin_clz(slot + LB_FIRST_BLOCK) - 4u;
+#else
+    uint32_t block = 0;
+    for (uint32_t rest = (slot + LB_FIRST_BLOCK) >> 5; rest; rest >>= 1) block++;
+    return block;
+#endif
+}
+
+static inline lb_counter *lb_in_flight(const lb_state *state, uint32_t slot) {
+    uint32_t block = lb_block_of(slot);
+    return &state->in_flight[block][slot + LB_FIRST_BLOCK - (LB_FIRST_BLOCK << block)];
+}
+
+static inline lb_record *lb_record_of(const lb_state *state, uint32_t slot) {
+    uint32_t block = lb_block_of(slot);
+    return &state->record[block][slot + LB_FIRST_BLOCK - (LB_FIRST_BLOCK << block)];
+}
+
+#endif
