@@ -38,7 +38,7 @@ static inline void *lb_alloc_array(size_t n, size_t size) {
 /* `old` with `n` items of `size` bytes; on failure NULL, and `old` stays as it was. */
 static inline void *lb_grow_array(void *old, size_t n, size_t size) {
     if (size && n > SIZE_MAX / size) return NULL;
-    return lb_test_may_allocate() ? realloc(old, n * size ? n * size : 1) : NULL;
+    return lb_test_may_allocate() ? realloc(old, n * size > 0 ? n * size : 1) : NULL;
 }
 
 static inline void lb_free(void *memory) { free(memory); }     /* accepts NULL */

@@ -31,9 +31,9 @@ typedef struct lb_error {
 } lb_error;
 
 #if defined(__GNUC__)
-#define LB_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define LB_PRINTF(text, first) __attribute__((format(printf, text, first)))
 #else
-#define LB_PRINTF(format, first)
+#define LB_PRINTF(text, first)
 #endif
 
 /* Fill *err (unless NULL) and return `status`. */

@@ -21,7 +21,7 @@
 
 #define LB_FIRST_BLOCK 16u          /* slots of block 0 */
 #define LB_MAX_BLOCKS 17            /* 16 * (2^17 - 1) slots: enough for LB_MAX_SLOTS */
-#define LB_MAX_SLOTS (1u << 20)     /* targets of one upstream, removed ones with open calls included */
+#define LB_MAX_SLOTS (1u << 20)     /* targets of one upstream, those removed with open calls included */
 
 /* Why a target is not usable; several may hold at once.  0: it is healthy. */
 enum {

@@ -1,0 +1,442 @@
+"""The compiled engine.  Import from ``lbcore``; this file is the contract that stubtest holds the extension to.
+
+Durations and times are float seconds.  Hot calls take positional arguments and return existing objects.
+What the engine cannot do yet raises :class:`LbcoreError` ("... is not available yet"); nothing is accepted and ignored.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self, final, overload
+
+Key = str | bytes | int
+Text = str | bytes
+Headers = Mapping[str, str] | Iterable[tuple[Text, Text]]
+Health = Literal["passive"] | None
+PathType = Literal["exact", "prefix"]
+
+core_version: str
+
+@final
+class Param:
+    """One parameter of a policy: its ``name``, ``default``, allowed range ``min``..``max`` and one sentence ``doc``."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def default(self) -> float: ...
+    @property
+    def min(self) -> float: ...
+    @property
+    def max(self) -> float: ...
+    @property
+    def doc(self) -> str: ...
+
+@final
+class Policy:
+    """A selection policy with its parameters set; made by :func:`policy`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def summary(self) -> str: ...
+    @property
+    def params(self) -> dict[str, float]: ...
+    @property
+    def parameters(self) -> tuple[Param, ...]: ...
+
+def policy(name: str, /, **params: float) -> Policy:
+    """The policy ``name`` with ``params`` in place of its defaults.
+
+    Raises :class:`ConfigError` for an unknown name or parameter (naming the nearest known one) or a value out of range.
+    """
+
+def policies() -> dict[str, Policy]:
+    """Every policy of this build with its defaults, by name."""
+
+@final
+class Target:
+    """One address that can serve.
+
+    As given to an :class:`Upstream` it is a specification and is copied; those in ``up.targets`` and those that a pick
+    returns are live.  ``address`` is ``host:port`` (``[v6]:port``), or any name where nobody asks for host and port.
+    Identity inside an upstream is ``id``, else ``address``.  Raises :class:`ConfigError` for a value out of range.
+    """
+
+    def __new__(
+        cls,
+        address: str,
+        *,
+        id: str | None = None,
+        weight: int = 1,
+        priority: int = 0,
+        labels: Mapping[str, str] | None = None,
+        data: Any = None,
+        hash_key: str | None = None,
+        scheme: str | None = None,
+        path: str = "",
+    ) -> Self: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def host(self) -> str:
+        """``address`` without the port; ``ValueError`` if it has no port."""
+    @property
+    def port(self) -> int: ...
+    @property
+    def id(self) -> str:
+        """The identity: ``id`` as given, else the address."""
+    @property
+    def weight(self) -> int: ...
+    @property
+    def labels(self) -> Mapping[str, str]: ...
+    @property
+    def data(self) -> Any: ...
+    @property
+    def scheme(self) -> str | None: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def upstream(self) -> Upstream | None:
+        """The upstream that this live target belongs to; None for a specification."""
+    @property
+    def state(self) -> Literal["healthy", "unhealthy", "ejected", "removed"]:
+        """Why it is picked or not; "healthy" for a specification."""
+    @property
+    def until(self) -> float | None:
+        """When an ejection ends, on the upstream's clock."""
+    @property
+    def in_flight(self) -> int:
+        """Calls on this target not yet done."""
+    @property
+    def index(self) -> int:
+        """Its place in ``up.targets``; -1 for a specification or a removed target."""
+    def drain(self, deadline: float | None = None) -> None: ...
+    def undrain(self) -> None: ...
+
+@final
+class Event:
+    """Something that happened to a target."""
+
+    @property
+    def kind(self) -> Literal["ejected", "recovered", "unhealthy", "healthy"]: ...
+    @property
+    def upstream(self) -> str: ...
+    @property
+    def target(self) -> Target | None:
+        """None if it was removed since."""
+    @property
+    def at(self) -> float: ...
+    @property
+    def until(self) -> float | None: ...
+    @property
+    def failures(self) -> int: ...
+
+@final
+class Call:
+    """One request in flight on one target: counts until :meth:`done`, which is idempotent."""
+
+    @property
+    def target(self) -> Target: ...
+    @property
+    def upstream(self) -> Upstream: ...
+    @property
+    def backend(self) -> Backend | None:
+        """The backend of the split it was drawn from; None for a call of an upstream itself."""
+    @property
+    def filters(self) -> tuple[Any, ...]: ...
+    @property
+    def why(self) -> None: ...
+    def report(
+        self,
+        status: int | None = None,
+        error: BaseException | None = None,
+        latency: float | None = None,
+        retry_after: float | str | None = None,
+    ) -> None:
+        """Give the verdict; releases nothing.  An ``OSError`` or ``TimeoutError`` is a failure, any answer a success,
+        other errors neither."""
+
+    def done(
+        self,
+        ok: bool | None = None,
+        status: int | None = None,
+        error: BaseException | None = None,
+        latency: float | None = None,
+        retry_after: float | str | None = None,
+    ) -> None:
+        """Give the verdict if none was given, then release.  ``ok=None``: by status and error."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Done: a failure if ``error`` is an OSError or TimeoutError; any other exception, cancellation included, speaks
+        neither for nor against the target."""
+
+@final
+class Upstream:
+    """A named group of targets with one policy.
+
+    ``targets`` are :class:`Target` or plain addresses; ``policy`` a name or a :class:`Policy`.  ``health="passive"``
+    ejects after 3 consecutive connection errors or time-outs for 10 s, growing, at most half of the targets; None is off.
+    ``seed`` makes picks repeatable (None: drawn from the system); ``clock`` returns monotonic seconds.
+    Raises :class:`ConfigError`.
+    """
+
+    def __new__(
+        cls,
+        name: str,
+        targets: Iterable[Target | str],
+        policy: str | Policy = "round_robin",
+        *,
+        health: Health = "passive",
+        limits: None = None,
+        slow_start: None = None,
+        affinity: None = None,
+        when_empty: Literal["fail"] = "fail",
+        shared: None = None,
+        seed: int | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> Self: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def policy(self) -> Policy: ...
+    @property
+    def targets(self) -> tuple[Target, ...]: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Target]: ...
+    def __getitem__(self, id: str | int) -> Target: ...
+    def pick(self, key: Key | None = None, *, within: None = None, exclude: None = None) -> Target:
+        """The next target by the policy; nothing is counted.  Raises :class:`NoTarget` if nobody is usable.
+
+        Cost: that of an empty Python function, whatever the number of targets.
+        """
+
+    def pick_or_none(self, key: Key | None = None, *, within: None = None, exclude: None = None) -> Target | None: ...
+    def acquire(
+        self,
+        key: Key | None = None,
+        *,
+        within: None = None,
+        exclude: None = None,
+        session: None = None,
+        trace: Literal[False] = False,
+    ) -> Call:
+        """Pick a target and count one call in flight on it.  Raises :class:`NoTarget`."""
+
+    def attempts(self, key: Key | None = None, *, n: int = 3, within: None = None) -> Iterator[Call]: ...
+    def candidates(self, key: Key | None, n: int) -> list[Target]: ...
+    def pick_many(self, n: int, out: Any = None) -> Any: ...
+    def pick_keys(self, keys: Any, out: Any = None) -> Any: ...
+    def subset(self, **labels: str) -> Any: ...
+    def what_if(self, key: Key) -> Any: ...
+    def update(self, targets: Iterable[Target | str]) -> None:
+        """Replace the targets.  Those kept by identity keep in-flight, health and what the schedule owes them."""
+
+    def set_weight(self, target: Target | str, weight: int) -> None:
+        """Change one weight (0..1000000) until the next update."""
+
+    def set_health(self, target: Target | str, ok: bool, hold: bool = False) -> None:
+        """Mark a target (un)healthy; ``ok=True`` also ends an ejection."""
+
+    def advance(self) -> None:
+        """Fire what is due.  Calls do this by themselves; it serves programs that watch events without calls."""
+
+    def events(self) -> list[Event]:
+        """Take the events since the last call, oldest first; at most 256 are kept."""
+
+    def stats(self) -> dict[str, Any]:
+        """Figures of this moment: ``name policy n_targets n_usable in_flight ejected events_dropped targets``."""
+
+@final
+class Backend:
+    """One destination of a split: an upstream and its weight.  ``upstream=None`` is an invalid reference: its share is
+    answered with :class:`NoTarget` of status 500."""
+
+    def __new__(cls, upstream: Upstream | None, weight: int = 1, filters: Sequence[Any] = ()) -> Self: ...
+    @property
+    def upstream(self) -> Upstream | None: ...
+    @property
+    def weight(self) -> int: ...
+    @property
+    def filters(self) -> tuple[Any, ...]: ...
+
+@final
+class Split:
+    """Backends drawn by weight, exactly, before a target is picked inside the one drawn.
+
+    ``previous`` hands over what each backend is owed (matched by upstream name), as a reload does.
+    """
+
+    def __new__(cls, backends: Iterable[Backend], by: None = None, *, previous: Split | None = None) -> Self: ...
+    @property
+    def backends(self) -> tuple[Backend, ...]: ...
+    def pick(self, key: Key | None = None) -> Target: ...
+    def acquire(self, key: Key | None = None) -> Call:
+        """Raises :class:`NoTarget` with ``status`` 500 for an invalid backend's share or no weight at all, 503 for the
+        share of a backend without usable targets."""
+
+    def attempts(self, key: Key | None = None, *, n: int = 3) -> Iterator[Call]: ...
+
+@final
+class Route:
+    """One entry of a routing table: conditions, and where its requests go.
+
+    ``hosts``: exact or ``*.suffix``; none means every host.  ``path`` begins with ``/``; ``path_type`` "prefix" matches by
+    path element.  ``headers`` and ``query`` are (name, value) pairs that must all be equal.  ``backends``: backends, or a
+    :class:`Split` that several routes share.  ``data`` is yours.  Raises :class:`ConfigError`.
+    """
+
+    def __new__(
+        cls,
+        name: str,
+        *,
+        hosts: Iterable[str] = (),
+        path: str = "/",
+        path_type: PathType = "prefix",
+        methods: Iterable[str] = (),
+        headers: Iterable[tuple[str, str]] = (),
+        query: Iterable[tuple[str, str]] = (),
+        backends: Iterable[Backend | Upstream] | Split = (),
+        filters: Sequence[Any] = (),
+        timeouts: None = None,
+        retry: None = None,
+        data: Any = None,
+    ) -> Self: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def hosts(self) -> tuple[str, ...]: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def path_type(self) -> PathType: ...
+    @property
+    def methods(self) -> tuple[str, ...]: ...
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]: ...
+    @property
+    def query(self) -> tuple[tuple[str, str], ...]: ...
+    @property
+    def backends(self) -> tuple[Backend, ...]: ...
+    @property
+    def split(self) -> Split: ...
+    @property
+    def filters(self) -> tuple[Any, ...]: ...
+    @property
+    def timeouts(self) -> None: ...
+    @property
+    def retry(self) -> None: ...
+    @property
+    def data(self) -> Any: ...
+
+@final
+class Answer:
+    """A response that needs no backend."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]: ...
+
+@final
+class Match:
+    """A request's route.  ``path`` and ``target`` are canonical: forward these, not what came in."""
+
+    @property
+    def route(self) -> Route: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def target(self) -> str:
+        """``path`` with the request's query, as it goes on the request line."""
+    @property
+    def params(self) -> dict[str, str]: ...
+    @property
+    def key(self) -> Key | None:
+        """What the configured hash source gives; None where none is configured."""
+    @property
+    def backends(self) -> tuple[Backend, ...]: ...
+    @property
+    def upstream(self) -> Upstream | None:
+        """The upstream where there is exactly one backend, else None."""
+    @property
+    def filters(self) -> tuple[Any, ...]: ...
+    @property
+    def timeouts(self) -> None: ...
+    @property
+    def retry(self) -> None: ...
+    @property
+    def answer(self) -> Answer | None:
+        """The response to give where no backend is to be asked: 500 for a route without backends."""
+    def acquire(self, key: Key | None = None) -> Call:
+        """Draw a backend by weight, pick a target inside it, count one in flight.  Raises :class:`NoTarget`."""
+    def attempts(self, key: Key | None = None, *, n: int = 3) -> Iterator[Call]: ...
+    def forward(self, headers: Headers) -> tuple[str, str, str, list[tuple[Text, Text]]]:
+        """(method, host, target, headers) to send to the backend; the Host is the client's."""
+
+@final
+class Router:
+    """An immutable routing table.
+
+    Order of precedence (``flavor="gateway_api"``): hostname, path, method, headers, query, then the order given.
+    Raises :class:`ConfigError`.  Cost of a match follows the request's length, not the number of routes.
+    """
+
+    def __new__(
+        cls, routes: Iterable[Route], flavor: Literal["gateway_api"] = "gateway_api", *, seed: int | None = None
+    ) -> Self: ...
+    @property
+    def routes(self) -> tuple[Route, ...]: ...
+    @property
+    def flavor(self) -> str: ...
+    def __len__(self) -> int: ...
+    def match(
+        self,
+        method: Text,
+        host: Text | None,
+        target: Text,
+        headers: Headers = (),
+        *,
+        port: int | None = None,
+        scheme: str | None = None,
+        sni: str | None = None,
+        source: str | None = None,
+        context: Any = None,
+    ) -> Match | None:
+        """The route of a request, None if there is none.  ``target`` is raw, with ``?query``.
+
+        Raises :class:`BadRequest` for a request that has no one safe reading.
+        """
+
+    def match_or_raise(
+        self,
+        method: Text,
+        host: Text | None,
+        target: Text,
+        headers: Headers = (),
+        *,
+        port: int | None = None,
+        scheme: str | None = None,
+        sni: str | None = None,
+        source: str | None = None,
+        context: Any = None,
+    ) -> Match:
+        """As :meth:`match`; raises :class:`NoRoute` where that gives None."""
+
+    def match_scope(self, scope: Mapping[str, Any]) -> Match | None:
+        """The route of an ASGI http or websocket scope, by its ``raw_path``, ``query_string`` and ``headers``.
+
+        Raises :class:`BadRequest` also for a scope without ``raw_path``: the decoded ``path`` cannot be read safely.
+        """
+
+    def match_stream(
+        self,
+        protocol: str,
+        port: int,
+        *,
+        sni: str | None = None,
+        source: str | None = None,
+        destination: str | None = None,
+    ) -> Match | None: ...

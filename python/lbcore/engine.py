@@ -1,0 +1,349 @@
+"""The engine: what joins routes to upstreams, and replaces both without losing what is known of the targets.
+
+A dialect of ``lbcore.config`` turns text into a :class:`Spec`, plain and validated; :class:`Engine` compiles it.  The
+hot classes (Router, Split, Upstream) live in the extension.  Nothing here reads a file: ``reload`` calls the loader that
+``load`` handed over.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lbcore._core import Backend, Match, Route, Router, Split, Target, Upstream, policy
+from lbcore.errors import LbcoreError, Problem
+
+log = logging.getLogger("lbcore")
+
+# ---- the Spec: what a configuration says, in the engine's words -------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSpec:
+    """One address of an upstream.  Identity is ``id``, else ``address``."""
+
+    address: str
+    id: str | None = None
+    weight: int = 1
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSpec:
+    """A named group of targets; the name is its identity over reloads (``default/httpbin:80``)."""
+
+    name: str
+    targets: tuple[TargetSpec, ...] = ()
+    policy: str = "round_robin"
+    params: Mapping[str, float] = field(default_factory=dict)
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSpec:
+    """A weighted reference.  ``upstream`` None is an invalid one: its share gets 500 (UDP: is dropped)."""
+
+    upstream: str | None
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerSpec:
+    """A port on which a proxy serves.  ``name`` is unique (``default/edge/http``)."""
+
+    name: str
+    protocol: str  # HTTP, TCP or UDP
+    port: int
+    hostname: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MatchSpec:
+    """One alternative of an HTTP rule: path, methods, headers and query parameters that must all fit."""
+
+    path: str = "/"
+    path_type: str = "prefix"  # exact or prefix
+    methods: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    query: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSpec:
+    """One rule of an HTTP route.
+
+    ``name`` (``default/canary/0``) is its identity over reloads.  ``attached`` maps a listener's name to the hostnames
+    that are served there (empty: all).  Rules stand in order of precedence: oldest first, then name, then place.
+    """
+
+    name: str
+    attached: Mapping[str, tuple[str, ...]]
+    matches: tuple[MatchSpec, ...] = (MatchSpec(),)
+    backends: tuple[BackendSpec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """A TCP or UDP route: all traffic of its listeners.  The first of a listener wins."""
+
+    name: str
+    listeners: tuple[str, ...]
+    backends: tuple[BackendSpec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What a controller would write to an object's status."""
+
+    type: str
+    status: bool
+    reason: str
+    message: str = ""
+    observed_generation: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectReport:
+    """The verdicts on one object.  ``parents`` has those that depend on a parent, by the parent's name
+    (a Gateway's listeners, a route's parentRefs)."""
+
+    kind: str
+    namespace: str
+    name: str
+    conditions: tuple[Condition, ...] = ()
+    parents: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Per object what was accepted and what was not; ``problems`` has all that is wrong, in the order of the input."""
+
+    objects: tuple[ObjectReport, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A whole configuration, validated: compiling it can only fail for want of memory."""
+
+    listeners: tuple[ListenerSpec, ...] = ()
+    upstreams: tuple[UpstreamSpec, ...] = ()
+    rules: tuple[RuleSpec, ...] = ()
+    streams: tuple[StreamSpec, ...] = ()
+    report: Report = field(default_factory=Report)
+
+
+# ---- the engine -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a reload changed (or, with ``dry_run``, would): names of rules, streams and upstreams."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.changed)
+
+
+class _Plan:
+    """Everything one generation of the configuration compiles to; immutable."""
+
+    __slots__ = ("spec", "upstreams", "splits", "routers", "streams")
+
+    def __init__(self, spec: Spec, upstreams: dict[str, Upstream], previous: _Plan | None) -> None:
+        self.spec = spec
+        self.upstreams = upstreams
+        self.splits: dict[str, Split] = {}
+        for rule in (*spec.rules, *spec.streams):
+            old = previous.splits.get(rule.name) if previous else None
+            self.splits[rule.name] = _split(rule.backends, upstreams, old)
+        self.routers = self._compile_http()
+        self.streams = self._compile_streams()
+
+    def _compile_http(self) -> dict[int, Router]:
+        routes: dict[int, list[Route]] = {}
+        port_of = {}
+        for listener in self.spec.listeners:
+            if listener.protocol == "HTTP":
+                port_of[listener.name] = listener.port
+                routes.setdefault(listener.port, [])
+        for rule in self.spec.rules:
+            for listener_name, hosts in rule.attached.items():
+                into = routes[port_of[listener_name]]
+                into.extend(self._route(rule, match, hosts) for match in rule.matches)
+        return {port: Router(found, seed=0) for port, found in routes.items()}
+
+    def _route(self, rule: RuleSpec, match: MatchSpec, hosts: tuple[str, ...]) -> Route:
+        return Route(
+            rule.name,
+            hosts=hosts,
+            path=match.path,
+            path_type=match.path_type,  # type: ignore[arg-type]
+            methods=match.methods,
+            headers=match.headers,
+            query=match.query,
+            backends=self.splits[rule.name],
+            data=rule,
+        )
+
+    def _compile_streams(self) -> dict[tuple[str, int], Router]:
+        listeners = {listener.name: listener for listener in self.spec.listeners}
+        streams: dict[tuple[str, int], Router] = {}
+        for stream in self.spec.streams:
+            for name in stream.listeners:
+                place = (listeners[name].protocol, listeners[name].port)
+                if place not in streams:
+                    route = Route(stream.name, backends=self.splits[stream.name], data=stream)
+                    streams[place] = Router([route], seed=0)
+        return streams
+
+
+def _split(backends: Iterable[BackendSpec], upstreams: Mapping[str, Upstream], previous: Split | None) -> Split:
+    return Split(
+        [Backend(upstreams[b.upstream] if b.upstream is not None else None, b.weight) for b in backends],
+        previous=previous,
+    )
+
+
+def _targets(spec: UpstreamSpec) -> list[Target]:
+    return [Target(t.address, id=t.id, weight=t.weight, labels=t.labels) for t in spec.targets]
+
+
+def _new_upstream(spec: UpstreamSpec) -> Upstream:
+    # A configuration starts at the beginning of its schedules: what it says is what the first requests see.
+    params = {"phase": 0, **spec.params} if spec.policy == "round_robin" else dict(spec.params)
+    return Upstream(spec.name, _targets(spec), policy(spec.policy, **params), seed=spec.seed)
+
+
+class Engine:
+    """Routes and upstreams of one configuration; made by :func:`lbcore.load`.
+
+    Picks and matches may run in any thread.  ``reload`` builds the new generation aside and swaps one reference: a
+    request sees the old one or the new one, whole.
+    """
+
+    def __init__(self, spec: Spec, loader: Callable[[Any], Spec] | None = None, source: Any = None) -> None:
+        self._loader = loader
+        self._source = source
+        self._plan = _Plan(spec, {u.name: _new_upstream(u) for u in spec.upstreams}, None)
+
+    @property
+    def spec(self) -> Spec:
+        """The configuration that is being served."""
+        return self._plan.spec
+
+    @property
+    def listeners(self) -> tuple[ListenerSpec, ...]:
+        """The ports that the configuration asks for."""
+        return self._plan.spec.listeners
+
+    @property
+    def upstreams(self) -> dict[str, Upstream]:
+        """The live upstreams by name (``default/httpbin:80``)."""
+        return self._plan.upstreams
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """Every HTTP route, port by port, in order of precedence among equals."""
+        return tuple(route for router in self._plan.routers.values() for route in router.routes)
+
+    def router(self, port: int | None = None) -> Router:
+        """The routing table of one HTTP port; None where there is just one.
+
+        Raises ``LbcoreError`` for a port that nobody listens on, or None with several ports.
+        """
+        routers = self._plan.routers
+        if port is None and len(routers) == 1:
+            return next(iter(routers.values()))
+        if port in routers:
+            return routers[port]  # type: ignore[index]
+        ports = ", ".join(map(str, routers)) or "none"
+        raise LbcoreError(f"port: {port} is not one of the HTTP listeners' ports ({ports})")
+
+    def match(
+        self, method: Any, host: Any, target: Any, headers: Any = (), *, port: int | None = None, **more: Any
+    ) -> Match | None:
+        """As :meth:`Router.match`, on the listener's ``port`` (None: the only one)."""
+        return self.router(port).match(method, host, target, headers, **more)
+
+    def match_scope(self, scope: Mapping[str, Any], *, port: int | None = None) -> Match | None:
+        """As :meth:`Router.match_scope`; ``port`` None takes the only HTTP listener."""
+        return self.router(port).match_scope(scope)
+
+    def match_stream(self, protocol: str, port: int) -> Match | None:
+        """The TCP or UDP route of a listener's port."""
+        router = self._plan.streams.get((protocol.upper(), port))
+        return router.match("GET", None, "/") if router else None
+
+    def report(self) -> Report:
+        """Per object the conditions that a controller would write to its status, and every problem."""
+        return self._plan.spec.report
+
+    def reload(self, source: Any = None, *, dry_run: bool = False) -> Changes:
+        """Load again (from ``source``, else from where it came from) and swap.  Blocks its caller.
+
+        In-flight calls, health, and what the schedules owe are kept by name.  Raises ``ConfigError``; then everything is
+        as it was.  With ``dry_run`` nothing changes but the answer is the same.
+        """
+        if self._loader is None:
+            raise LbcoreError("reload: this engine was not made by lbcore.load()")
+        spec = self._loader(self._source if source is None else source)
+        changes = _difference(self._plan.spec, spec)
+        if not dry_run:
+            self._replace(spec)
+            self._source = self._source if source is None else source
+        return changes
+
+    async def reload_async(self) -> Changes:
+        """Not available yet."""
+        raise LbcoreError("reload_async is not available yet: call reload in a thread")
+
+    def _replace(self, spec: Spec) -> None:
+        old = self._plan
+        before = {u.name: u for u in old.spec.upstreams}
+        kept: list[tuple[Upstream, UpstreamSpec, UpstreamSpec]] = []
+        upstreams = {}
+        for u in spec.upstreams:
+            was = before.get(u.name)
+            if was is None or (was.policy, was.params, was.seed) != (u.policy, u.params, u.seed):
+                upstreams[u.name] = _new_upstream(u)
+                continue
+            upstreams[u.name] = old.upstreams[u.name]
+            if was.targets != u.targets:
+                kept.append((upstreams[u.name], was, u))
+        plan = _Plan(spec, upstreams, old)
+        _update_all(kept)
+        self._plan = plan
+
+
+def _update_all(kept: list[tuple[Upstream, UpstreamSpec, UpstreamSpec]]) -> None:
+    """Give each upstream its new targets, all or none."""
+    done: list[tuple[Upstream, UpstreamSpec]] = []
+    try:
+        for upstream, was, now in kept:
+            upstream.update(_targets(now))
+            done.append((upstream, was))
+    except BaseException:
+        for upstream, was in reversed(done):
+            upstream.update(_targets(was))
+        raise
+
+
+def _difference(old: Spec, new: Spec) -> Changes:
+    def named(spec: Spec) -> dict[str, object]:
+        parts: tuple[tuple[Any, ...], ...] = (spec.listeners, spec.upstreams, spec.rules, spec.streams)
+        kinds = ("listener", "upstream", "rule", "stream")
+        return {f"{kind} {part.name}": part for kind, group in zip(kinds, parts, strict=True) for part in group}
+
+    before, after = named(old), named(new)
+    return Changes(
+        added=tuple(name for name in after if name not in before),
+        removed=tuple(name for name in before if name not in after),
+        changed=tuple(name for name in after if name in before and after[name] != before[name]),
+    )
