@@ -4,15 +4,16 @@ Durations and times are float seconds.  Hot calls take positional arguments and 
 What the engine cannot do yet raises :class:`LbcoreError` ("... is not available yet"); nothing is accepted and ignored.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self, final, overload
+from typing import Any, Generic, Literal, Self, TypeVar, final, overload
 
-Key = str | bytes | int
-Text = str | bytes
-Headers = Mapping[str, str] | Iterable[tuple[Text, Text]]
-Health = Literal["passive"] | None
-PathType = Literal["exact", "prefix"]
+_Item = TypeVar("_Item")
+_Key = str | bytes | int
+_Text = str | bytes
+_Headers = Mapping[str, str] | Iterable[tuple[_Text, _Text]]
+_Health = Literal["passive"] | None
+_PathType = Literal["exact", "prefix"]
 
 core_version: str
 
@@ -166,12 +167,37 @@ class Call:
     ) -> None:
         """Give the verdict if none was given, then release.  ``ok=None``: by status and error."""
 
+    @overload
+    def stream(self, body: AsyncIterable[_Item]) -> AsyncStream[_Item]: ...
+    @overload
+    def stream(self, body: Iterable[_Item]) -> Stream[_Item]:
+        """``body`` as an iterator that ends the call with its own end: the last item, an error, or being closed.
+
+        Leaving the ``with`` block then releases nothing, so a handler may return the response and the call goes on.
+        """
+
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Done: a failure if ``error`` is an OSError or TimeoutError; any other exception, cancellation included, speaks
         neither for nor against the target."""
+
+@final
+class Stream(Generic[_Item]):
+    """What :meth:`Call.stream` makes of an iterable."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> _Item: ...
+    def close(self) -> None: ...
+
+@final
+class AsyncStream(Generic[_Item]):
+    """What :meth:`Call.stream` makes of an asynchronous iterable."""
+
+    def __aiter__(self) -> Self: ...
+    async def __anext__(self) -> _Item: ...
+    async def aclose(self) -> None: ...
 
 @final
 class Upstream:
@@ -189,7 +215,7 @@ class Upstream:
         targets: Iterable[Target | str],
         policy: str | Policy = "round_robin",
         *,
-        health: Health = "passive",
+        health: _Health = "passive",
         limits: None = None,
         slow_start: None = None,
         affinity: None = None,
@@ -207,16 +233,16 @@ class Upstream:
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[Target]: ...
     def __getitem__(self, id: str | int) -> Target: ...
-    def pick(self, key: Key | None = None, *, within: None = None, exclude: None = None) -> Target:
+    def pick(self, key: _Key | None = None, *, within: None = None, exclude: None = None) -> Target:
         """The next target by the policy; nothing is counted.  Raises :class:`NoTarget` if nobody is usable.
 
         Cost: that of an empty Python function, whatever the number of targets.
         """
 
-    def pick_or_none(self, key: Key | None = None, *, within: None = None, exclude: None = None) -> Target | None: ...
+    def pick_or_none(self, key: _Key | None = None, *, within: None = None, exclude: None = None) -> Target | None: ...
     def acquire(
         self,
-        key: Key | None = None,
+        key: _Key | None = None,
         *,
         within: None = None,
         exclude: None = None,
@@ -225,12 +251,12 @@ class Upstream:
     ) -> Call:
         """Pick a target and count one call in flight on it.  Raises :class:`NoTarget`."""
 
-    def attempts(self, key: Key | None = None, *, n: int = 3, within: None = None) -> Iterator[Call]: ...
-    def candidates(self, key: Key | None, n: int) -> list[Target]: ...
+    def attempts(self, key: _Key | None = None, *, n: int = 3, within: None = None) -> Iterator[Call]: ...
+    def candidates(self, key: _Key | None, n: int) -> list[Target]: ...
     def pick_many(self, n: int, out: Any = None) -> Any: ...
     def pick_keys(self, keys: Any, out: Any = None) -> Any: ...
     def subset(self, **labels: str) -> Any: ...
-    def what_if(self, key: Key) -> Any: ...
+    def what_if(self, key: _Key) -> Any: ...
     def update(self, targets: Iterable[Target | str]) -> None:
         """Replace the targets.  Those kept by identity keep in-flight, health and what the schedule owes them."""
 
@@ -272,12 +298,12 @@ class Split:
     def __new__(cls, backends: Iterable[Backend], by: None = None, *, previous: Split | None = None) -> Self: ...
     @property
     def backends(self) -> tuple[Backend, ...]: ...
-    def pick(self, key: Key | None = None) -> Target: ...
-    def acquire(self, key: Key | None = None) -> Call:
+    def pick(self, key: _Key | None = None) -> Target: ...
+    def acquire(self, key: _Key | None = None) -> Call:
         """Raises :class:`NoTarget` with ``status`` 500 for an invalid backend's share or no weight at all, 503 for the
         share of a backend without usable targets."""
 
-    def attempts(self, key: Key | None = None, *, n: int = 3) -> Iterator[Call]: ...
+    def attempts(self, key: _Key | None = None, *, n: int = 3) -> Iterator[Call]: ...
 
 @final
 class Route:
@@ -294,7 +320,7 @@ class Route:
         *,
         hosts: Iterable[str] = (),
         path: str = "/",
-        path_type: PathType = "prefix",
+        path_type: _PathType = "prefix",
         methods: Iterable[str] = (),
         headers: Iterable[tuple[str, str]] = (),
         query: Iterable[tuple[str, str]] = (),
@@ -311,7 +337,7 @@ class Route:
     @property
     def path(self) -> str: ...
     @property
-    def path_type(self) -> PathType: ...
+    def path_type(self) -> _PathType: ...
     @property
     def methods(self) -> tuple[str, ...]: ...
     @property
@@ -342,8 +368,12 @@ class Answer:
 
 @final
 class Match:
-    """A request's route.  ``path`` and ``target`` are canonical: forward these, not what came in."""
+    """A request's route.  ``path`` and ``target`` are canonical: forward these, not what came in.
 
+    ``Match(route)`` is a match of ``route`` without a request, as a TCP or UDP listener needs it.
+    """
+
+    def __new__(cls, route: Route) -> Self: ...
     @property
     def route(self) -> Route: ...
     @property
@@ -354,7 +384,7 @@ class Match:
     @property
     def params(self) -> dict[str, str]: ...
     @property
-    def key(self) -> Key | None:
+    def key(self) -> _Key | None:
         """What the configured hash source gives; None where none is configured."""
     @property
     def backends(self) -> tuple[Backend, ...]: ...
@@ -370,10 +400,10 @@ class Match:
     @property
     def answer(self) -> Answer | None:
         """The response to give where no backend is to be asked: 500 for a route without backends."""
-    def acquire(self, key: Key | None = None) -> Call:
+    def acquire(self, key: _Key | None = None) -> Call:
         """Draw a backend by weight, pick a target inside it, count one in flight.  Raises :class:`NoTarget`."""
-    def attempts(self, key: Key | None = None, *, n: int = 3) -> Iterator[Call]: ...
-    def forward(self, headers: Headers) -> tuple[str, str, str, list[tuple[Text, Text]]]:
+    def attempts(self, key: _Key | None = None, *, n: int = 3) -> Iterator[Call]: ...
+    def forward(self, headers: _Headers) -> tuple[str, str, str, list[tuple[_Text, _Text]]]:
         """(method, host, target, headers) to send to the backend; the Host is the client's."""
 
 @final
@@ -394,10 +424,10 @@ class Router:
     def __len__(self) -> int: ...
     def match(
         self,
-        method: Text,
-        host: Text | None,
-        target: Text,
-        headers: Headers = (),
+        method: _Text,
+        host: _Text | None,
+        target: _Text,
+        headers: _Headers = (),
         *,
         port: int | None = None,
         scheme: str | None = None,
@@ -412,10 +442,10 @@ class Router:
 
     def match_or_raise(
         self,
-        method: Text,
-        host: Text | None,
-        target: Text,
-        headers: Headers = (),
+        method: _Text,
+        host: _Text | None,
+        target: _Text,
+        headers: _Headers = (),
         *,
         port: int | None = None,
         scheme: str | None = None,

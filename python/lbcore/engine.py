@@ -192,15 +192,13 @@ class _Plan:
             data=rule,
         )
 
-    def _compile_streams(self) -> dict[tuple[str, int], Router]:
+    def _compile_streams(self) -> dict[tuple[str, int], Route]:
         listeners = {listener.name: listener for listener in self.spec.listeners}
-        streams: dict[tuple[str, int], Router] = {}
+        streams: dict[tuple[str, int], Route] = {}
         for stream in self.spec.streams:
+            route = Route(stream.name, backends=self.splits[stream.name], data=stream)
             for name in stream.listeners:
-                place = (listeners[name].protocol, listeners[name].port)
-                if place not in streams:
-                    route = Route(stream.name, backends=self.splits[stream.name], data=stream)
-                    streams[place] = Router([route], seed=0)
+                streams.setdefault((listeners[name].protocol, listeners[name].port), route)
         return streams
 
 
@@ -278,8 +276,8 @@ class Engine:
 
     def match_stream(self, protocol: str, port: int) -> Match | None:
         """The TCP or UDP route of a listener's port."""
-        router = self._plan.streams.get((protocol.upper(), port))
-        return router.match("GET", None, "/") if router else None
+        route = self._plan.streams.get((protocol.upper(), port))
+        return Match(route) if route else None
 
     def report(self) -> Report:
         """Per object the conditions that a controller would write to its status, and every problem."""

@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "health/passive.h"
 #include "policy/policy.h"
+#include "policy/round_robin.h"
 #include "route/route.h"
 #include "target/state.h"
 #include "target/view.h"

@@ -72,7 +72,7 @@ void lb_state_free(lb_state *state) {
 }
 
 lb_status lb_state_take(lb_state *state, uint32_t *slot, lb_error *err) {
-    uint32_t taken;
+    uint32_t taken = 0;
     if (state->n_free) {
         taken = state->free_slot[--state->n_free];
     } else {

@@ -10,7 +10,7 @@
  * A slot belongs to one target identity until it is released; then its generation goes up, so that a
  * call which ends late finds a stranger's generation and touches nothing.  Blocks never move: the
  * address of a counter is good for the life of the State.
- * Cost    44 bytes a slot; less than 1.5 KiB for a State of up to 16 targets.
+ * Cost    48 bytes a slot; less than 1.5 KiB for a State of up to 16 targets.
  * Keeps   in_flight is atomic; records are written by the owner of the upstream only.
  */
 #ifndef LBCORE_TARGET_STATE_H

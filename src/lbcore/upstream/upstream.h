@@ -8,7 +8,7 @@
  *
  * Time    every call that may depend on it takes now_ns (monotonic) and first fires what is due, if
  *         now_ns >= lb_upstream_due().  A caller that passes 0 fires nothing.
- * Events  ejected, recovered, unhealthy, healthy go to a bounded queue; the oldest are dropped and counted.
+ * Events  ejected, recovered, unhealthy, healthy go to a queue of the last 256; what it had to drop is counted.
  * Keeps   the same calls with the same arguments give the same picks.  One caller at a time (the binding's
  *         GIL); in-flight counters may be read by anyone.
  */
@@ -63,8 +63,10 @@ lb_status lb_upstream_new(lb_upstream **out, const lb_upstream_spec *spec, const
 void lb_upstream_free(lb_upstream *up);                                /* accepts NULL */
 
 /* Replace the target list.  Members kept by identity keep slot, in-flight, health and debts; set_weight is
- * forgotten.  Errors: a duplicate identity, a weight above LB_MAX_WEIGHT, an empty address ("targets[i].field"). */
-lb_status lb_upstream_update(lb_upstream *up, const lb_target_spec *targets, uint32_t n, uint64_t now_ns, lb_error *err);
+ * forgotten.  Errors: a duplicate identity, a weight above LB_MAX_WEIGHT, an empty address ("targets[i].field"); more
+ * than LB_MAX_SLOTS targets, those that go and those that come counted together ("targets"). */
+lb_status lb_upstream_update(lb_upstream *up, const lb_target_spec *targets, uint32_t n, uint64_t now_ns,
+                             lb_error *err);
 lb_status lb_upstream_set_weight(lb_upstream *up, uint32_t member, uint32_t weight, uint64_t now_ns, lb_error *err);
 
 /* healthy = true also ends an ejection. */
@@ -80,7 +82,9 @@ uint32_t lb_upstream_pick(lb_upstream *up, uint64_t now_ns);
 /* As pick, but the member in *call counts one more in flight.  False: nobody is usable. */
 bool lb_upstream_acquire(lb_upstream *up, uint64_t now_ns, lb_call *call);
 
-/* The verdict on the call's target (it may be ejected by it); releases nothing.  A stale generation is ignored. */
+/* The verdict on the call's target (it may be ejected by it); releases nothing.  A stale generation is ignored.
+ * If there is no memory for the View without an ejected target, the ejection stands and lb_upstream_due() is in the
+ * past: picks may give the target until the next call that tells the time finds the memory. */
 void lb_upstream_report(lb_upstream *up, const lb_call *call, lb_verdict verdict, uint64_t now_ns);
 
 /* The call has ended: one less in flight, on its own generation only. */

@@ -1,0 +1,38 @@
+# cython: language_level=3, binding=False, embedsignature=True, embedsignature.format=clinic, auto_pickle=False
+# cython: boundscheck=False, wraparound=False, cdivision=True, freethreading_compatible=False
+"""The compiled engine of lbcore.  Import from ``lbcore``; the documented contract is ``_core.pyi``.
+
+One module from one file a C handle, in order of dependency.  Each class owns its handle: it converts, checks and calls,
+and decides nothing.  ``binding=False`` makes a call a third cheaper.
+"""
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_DecodeASCII
+from libc.math cimport isfinite
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from lbcore cimport *
+
+import os
+import warnings
+
+from lbcore.errors import BadRequest, ConfigError, ConfigWarning, LbcoreError, NoRoute, NoTarget
+
+cdef extern from "Python.h":
+    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
+    bint PyUnicode_Check(object o)
+    bint PyBytes_Check(object o)
+    bint PyTuple_CheckExact(object o)
+
+core_version = LBCORE_VERSION.decode()
+
+include "check.pxi"
+include "policy.pxi"
+include "target.pxi"
+include "call.pxi"
+include "upstream.pxi"
+include "split.pxi"
+include "route.pxi"
+include "match.pxi"
+include "router.pxi"

@@ -1,0 +1,167 @@
+# Call: one request in flight.  Plain C data plus the objects it needs; no cycle can run through it.
+
+cdef lb_verdict verdict_of(ok, status, error) except *:
+    """What a call's end says of its target.
+
+    ``ok`` if given, else by status and error: an OSError (TimeoutError is one) speaks against it, an answer of any status
+    for it, any other exception neither.
+    """
+    if ok is not None:
+        return LB_SUCCESS if ok else LB_FAILURE
+    if error is not None:
+        return LB_FAILURE if isinstance(error, OSError) else LB_NEITHER
+    if status is not None and not (isinstance(status, int) and 100 <= status <= 599):
+        raise ValueError(f"status: {shown(status)} is not a whole number in 100..599")
+    return LB_SUCCESS
+
+
+@cython.final
+@cython.no_gc
+@cython.freelist(256)
+cdef class Call:
+    """One request in flight on one target.  See ``_core.pyi``."""
+
+    cdef lb_call c
+    cdef readonly Target target
+    cdef readonly Upstream upstream
+    cdef readonly object backend
+    cdef bint open, judged, handed_over
+
+    def __init__(self):
+        raise TypeError("calls come from acquire()")
+
+    @property
+    def filters(self):
+        return () if self.backend is None else self.backend.filters
+
+    @property
+    def why(self):
+        return None
+
+    def report(self, status=None, error=None, latency=None, retry_after=None):
+        """Give the verdict; releases nothing."""
+        if latency is not None or retry_after is not None:
+            not_yet("latency= or retry_after= of a call")
+        self.judge(verdict_of(None, status, error))
+
+    def done(self, ok=None, status=None, error=None, latency=None, retry_after=None):
+        """Give the verdict if none was given, then release; idempotent."""
+        if not self.open:
+            return
+        self.open = False
+        lb_upstream_release(self.upstream.ptr, &self.c)
+        if latency is not None or retry_after is not None:
+            not_yet("latency= or retry_after= of a call")
+        if not self.judged:
+            self.judge(verdict_of(ok, status, error))
+
+    def stream(self, body):
+        """``body`` (an iterable or async iterable) as one that ends the call with its own end.
+
+        Leaving the ``with`` block then releases nothing: the last item, an error or closing the iterator does.
+        """
+        if not self.open or self.handed_over:
+            raise LbcoreError("stream: the call is done, or was handed over before")
+        made = AsyncStream.__new__(AsyncStream) if hasattr(body, "__aiter__") else Stream.__new__(Stream)
+        made.begin(self, body)
+        self.handed_over = True
+        return made
+
+    cdef int judge(self, lb_verdict verdict) except -1:
+        self.judged = True
+        if verdict != LB_NEITHER:
+            lb_upstream_report(self.upstream.ptr, &self.c, verdict,
+                               self.upstream.now() if verdict == LB_FAILURE else 0)
+        return 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if not self.handed_over:
+            self.done(error=error)
+
+    def __del__(self):
+        if self.open:
+            self.open = False
+            lb_upstream_release(self.upstream.ptr, &self.c)
+            warnings.warn(f"a call to {self.target.address} was dropped without done()", ResourceWarning, source=self)
+
+    def __repr__(self):
+        return f"<Call to {self.target.address}, {'in flight' if self.open else 'done'}>"
+
+
+@cython.final
+cdef class Stream:
+    """The body of a response, whose end is the call's end."""
+
+    cdef Call call
+    cdef object items
+
+    def __init__(self):
+        raise TypeError("streams come from Call.stream()")
+
+    cpdef begin(self, Call call, body):
+        self.items = iter(body)
+        self.call = call
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        try:
+            return next(self.items)
+        except StopIteration:
+            self.call.done()
+            raise
+        except BaseException as error:
+            self.call.done(error=error)
+            raise
+
+    def close(self):
+        """The reader has gone: release; speaks neither for nor against the target."""
+        self.call.done(error=GeneratorExit())
+        if hasattr(self.items, "close"):
+            self.items.close()
+
+    def __del__(self):
+        if self.call is not None:
+            self.call.done(error=GeneratorExit())
+
+
+@cython.final
+cdef class AsyncStream:
+    """The body of a response, whose end is the call's end; for asynchronous readers."""
+
+    cdef Call call
+    cdef object items
+
+    def __init__(self):
+        raise TypeError("streams come from Call.stream()")
+
+    cpdef begin(self, Call call, body):
+        self.items = body.__aiter__()
+        self.call = call
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        try:
+            return await self.items.__anext__()
+        except StopAsyncIteration:
+            self.call.done()
+            raise
+        except BaseException as error:
+            self.call.done(error=error)
+            raise
+
+    async def aclose(self):
+        """The reader has gone: release; speaks neither for nor against the target."""
+        self.call.done(error=GeneratorExit())
+        if hasattr(self.items, "aclose"):
+            await self.items.aclose()
+
+    def __del__(self):
+        if self.call is not None:
+            self.call.done(error=GeneratorExit())

@@ -1,0 +1,90 @@
+# From C to Python and back: statuses, numbers, text, time.
+
+cdef int check(lb_status status, lb_error *err) except -1:
+    """The one place where a core status becomes an exception."""
+    if status == LB_OK:
+        return 0
+    if status == LB_ERR_NOMEM:
+        raise MemoryError()
+    raise ConfigError(err.field.decode("utf-8", "replace"), err.reason.decode("utf-8", "replace"))
+
+
+cdef object shown(value):
+    """``value`` as error messages quote it, cut to 80 characters."""
+    text = repr(value) if not isinstance(value, int) or -10**30 < value < 10**30 else "a huge number"
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+cdef int not_yet(what) except -1:
+    raise LbcoreError(f"{what} is not available yet")
+
+
+cdef uint64_t whole(field, value, uint64_t most) except? 0:
+    """A whole number in 0..most."""
+    if not isinstance(value, bool) and hasattr(value, "__index__"):
+        number = value.__index__()
+        if 0 <= number <= most:
+            return number
+    raise ConfigError(field, f"{shown(value)} is not a whole number in 0..{most}")
+
+
+cdef object checked_text(field, value):
+    """A non-empty str that UTF-8 can carry, without control characters."""
+    cdef Py_ssize_t size
+    if not isinstance(value, str) or not value:
+        raise ConfigError(field, f"{shown(value)} is not a non-empty string")
+    if type(value) is not str:
+        value = str(value)
+    try:
+        PyUnicode_AsUTF8AndSize(value, &size)
+    except UnicodeEncodeError:
+        raise ConfigError(field, f"{shown(value)} cannot be written as UTF-8") from None
+    if any(c < " " or c == "\x7f" for c in value):
+        raise ConfigError(field, f"{shown(value)} has control characters")
+    return value
+
+
+cdef lb_str utf8_of(str text) except *:
+    """A view of the UTF-8 that ``text`` carries itself: valid as long as it lives."""
+    cdef Py_ssize_t size = 0
+    cdef lb_str out
+    out.data = PyUnicode_AsUTF8AndSize(text, &size)
+    out.len = <size_t>size
+    return out
+
+
+cdef int bytes_of(text, lb_str *out) except -1:
+    """A view of a str or bytes of a request: valid as long as it lives.  BadRequest for anything else."""
+    cdef Py_ssize_t size = 0
+    if PyUnicode_Check(text):
+        try:
+            out.data = PyUnicode_AsUTF8AndSize(text, &size)
+        except UnicodeEncodeError:
+            raise BadRequest("a byte outside the grammar") from None
+        out.len = <size_t>size
+    elif PyBytes_Check(text):
+        out.data = PyBytes_AS_STRING(text)
+        out.len = <size_t>PyBytes_GET_SIZE(text)
+    else:
+        raise TypeError(f"a request is made of str and bytes, not {type(text).__name__}")
+    return 0
+
+
+cdef inline object ascii_of(lb_str text):
+    return PyUnicode_DecodeASCII(text.data, <Py_ssize_t>text.len, "surrogateescape")
+
+
+cdef inline object seconds(uint64_t ns):
+    return ns / 1e9
+
+
+cdef uint64_t nanoseconds(value) except? 0:
+    """What an injected clock returned, in the core's unit."""
+    cdef double s = value
+    if not isfinite(s) or s < 0 or s > 1e10:
+        raise ValueError(f"clock: {shown(value)} is not a time in 0..1e10 seconds")
+    return <uint64_t>(s * 1e9)
+
+
+cdef uint64_t new_seed() except? 0:
+    return int.from_bytes(os.urandom(8), "little")

@@ -1,0 +1,213 @@
+# lbcore.h for Cython: what the binding uses of the C API, under its own names.
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+
+cdef extern from "clock.h" nogil:
+    uint64_t lb_clock_ns()
+    uint64_t lb_clock_coarse_ns()
+
+cdef extern from "lbcore.h" nogil:
+    const char *LBCORE_VERSION
+    const uint32_t LB_NONE
+    const uint64_t LB_NEVER
+    const uint32_t LB_MAX_WEIGHT
+    const uint32_t LB_MAX_PARAMS
+
+    # base
+    ctypedef enum lb_status:
+        LB_OK
+        LB_ERR_NOMEM
+        LB_ERR_CONFIG
+
+    ctypedef struct lb_error:
+        char field[160]
+        char reason[320]
+
+    ctypedef struct lb_str:
+        const char *data
+        size_t len
+
+    void *lb_alloc_array(size_t n, size_t size)
+    void *lb_alloc(size_t size)
+    void lb_free(void *memory)
+
+    # target
+    const uint32_t LB_OFF_UNHEALTHY
+    const uint32_t LB_OFF_EJECTED
+
+    ctypedef struct lb_record:
+        uint32_t generation
+        uint32_t off
+        uint64_t ejected_until_ns
+
+    ctypedef struct lb_counter:
+        pass
+
+    ctypedef struct lb_state:
+        pass
+
+    uint32_t lb_counter_read(const lb_counter *c)
+    lb_counter *lb_in_flight(const lb_state *state, uint32_t slot)
+    lb_record *lb_record_of(const lb_state *state, uint32_t slot)
+
+    ctypedef struct lb_view:
+        uint32_t n_members
+        uint32_t n_usable
+        uint64_t total_weight
+        uint32_t *weight
+        uint32_t *slot
+        void **user
+
+    # policy
+    ctypedef struct lb_param:
+        const char *name
+        double initial
+        double min
+        double max
+        const char *doc
+
+    ctypedef struct lb_policy:
+        const char *name
+        const char *summary
+        const lb_param *params
+
+    const lb_policy *lb_policies[]
+    const uint32_t lb_n_policies
+    const lb_policy *lb_policy_find(lb_str name)
+    lb_status lb_param_check(const lb_param *param, double value, lb_error *err)
+    uint32_t lb_policy_defaults(const lb_policy *policy, double *param)
+
+    # health
+    ctypedef enum lb_verdict:
+        LB_NEITHER
+        LB_SUCCESS
+        LB_FAILURE
+
+    ctypedef struct lb_passive:
+        pass
+
+    const lb_passive lb_passive_default
+    const lb_passive lb_passive_off
+
+    # upstream
+    ctypedef struct lb_target_spec:
+        lb_str id
+        lb_str address
+        uint32_t weight
+        void *user
+
+    ctypedef struct lb_upstream_spec:
+        const lb_policy *policy
+        double param[8]
+        uint64_t seed
+        lb_passive passive
+
+    ctypedef enum lb_event_kind:
+        LB_EVENT_EJECTED
+        LB_EVENT_RECOVERED
+        LB_EVENT_UNHEALTHY
+        LB_EVENT_HEALTHY
+
+    ctypedef struct lb_event:
+        lb_event_kind kind
+        uint32_t slot
+        uint32_t generation
+        uint64_t at_ns
+        uint64_t until_ns
+        uint32_t failures
+
+    ctypedef struct lb_upstream:
+        pass
+
+    ctypedef struct lb_call:
+        uint32_t member
+        uint32_t slot
+        uint32_t generation
+        uint64_t started_ns
+
+    lb_status lb_upstream_new(lb_upstream **out, const lb_upstream_spec *spec, const lb_target_spec *targets,
+                              uint32_t n, uint64_t now_ns, lb_error *err)
+    void lb_upstream_free(lb_upstream *up)
+    lb_status lb_upstream_update(lb_upstream *up, const lb_target_spec *targets, uint32_t n, uint64_t now_ns,
+                                 lb_error *err)
+    lb_status lb_upstream_set_weight(lb_upstream *up, uint32_t member, uint32_t weight, uint64_t now_ns, lb_error *err)
+    lb_status lb_upstream_set_health(lb_upstream *up, uint32_t member, bint healthy, uint64_t now_ns, lb_error *err)
+    lb_status lb_upstream_advance(lb_upstream *up, uint64_t now_ns, lb_error *err)
+    uint64_t lb_upstream_due(const lb_upstream *up)
+    uint32_t lb_upstream_pick(lb_upstream *up, uint64_t now_ns)
+    bint lb_upstream_acquire(lb_upstream *up, uint64_t now_ns, lb_call *call)
+    void lb_upstream_report(lb_upstream *up, const lb_call *call, lb_verdict verdict, uint64_t now_ns)
+    void lb_upstream_release(lb_upstream *up, const lb_call *call)
+    const lb_view *lb_upstream_view(const lb_upstream *up)
+    lb_state *lb_upstream_state(const lb_upstream *up)
+    bint lb_upstream_next_event(lb_upstream *up, lb_event *out, uint64_t *dropped)
+    bint lb_upstream_is_replaying(const lb_upstream *up)
+    void *lb_upstream_replay_user(lb_upstream *up)
+
+    # split
+    ctypedef struct lb_split:
+        pass
+
+    lb_status lb_split_new(lb_split **out, const uint32_t *weights, uint32_t n, uint64_t seed,
+                           const lb_split *previous, const uint32_t *old_index, lb_error *err)
+    void lb_split_free(lb_split *split)
+    uint32_t lb_split_pick(lb_split *split)
+
+    # route
+    ctypedef enum lb_path_type:
+        LB_PATH_EXACT
+        LB_PATH_PREFIX
+
+    ctypedef enum lb_flavor:
+        LB_FLAVOR_GATEWAY_API
+
+    enum:
+        LB_CONDITION_HEADER
+        LB_CONDITION_QUERY
+
+    ctypedef struct lb_condition:
+        int kind
+        lb_str name
+        lb_str value
+
+    ctypedef struct lb_route_spec:
+        const lb_str *hosts
+        uint32_t n_hosts
+        lb_str path
+        lb_path_type path_type
+        const lb_str *methods
+        uint32_t n_methods
+        const lb_condition *conditions
+        uint32_t n_conditions
+
+    ctypedef struct lb_header:
+        lb_str name
+        lb_str value
+
+    ctypedef struct lb_request:
+        lb_str method
+        lb_str host
+        lb_str target
+        const lb_header *headers
+        uint32_t n_headers
+
+    ctypedef enum lb_outcome:
+        LB_NO_ROUTE
+        LB_FOUND
+        LB_REFUSED
+
+    ctypedef struct lb_answer:
+        uint32_t route
+        lb_str path
+        lb_str query
+        lb_str host
+        const char *reason
+
+    ctypedef struct lb_router:
+        pass
+
+    lb_status lb_router_new(lb_router **out, const lb_route_spec *specs, uint32_t n, lb_flavor flavor, uint64_t seed,
+                            lb_error *err)
+    void lb_router_free(lb_router *router)
+    size_t lb_scratch_size(const lb_request *request)
+    lb_outcome lb_router_match(const lb_router *router, const lb_request *request, char *scratch, lb_answer *answer)
+    size_t lb_router_memory(const lb_router *router)

@@ -1,0 +1,108 @@
+# Match: a request's route.  Text is made when it is asked for: most programs ask for little.
+
+@cython.final
+cdef class Answer:
+    """A response that needs no backend."""
+
+    cdef readonly int status
+    cdef readonly tuple headers
+
+    def __init__(self):
+        raise TypeError("answers come from Match.answer")
+
+    def __repr__(self):
+        return f"Answer({self.status})"
+
+
+cdef Answer answer_of(int status):
+    cdef Answer self = Answer.__new__(Answer)
+    self.status = status
+    self.headers = ()
+    return self
+
+
+@cython.final
+@cython.no_gc
+@cython.freelist(64)
+cdef class Match:
+    """A request's route.  ``path`` and ``target`` are canonical: forward these, not what came in."""
+
+    cdef readonly Route route
+    cdef object method, host, raw       # of the request, as given
+    cdef object canonical               # the path as str, or None: it is raw[start:end], or nobody asked yet
+    cdef object query                   # str, or None where there was no "?"
+    cdef Py_ssize_t start, end
+
+    def __cinit__(self, Route route not None):
+        self.route = route
+        self.canonical = "/"
+
+    @property
+    def path(self):
+        if self.canonical is None:
+            part = self.raw[self.start:self.end]
+            self.canonical = part if PyUnicode_Check(part) else (<bytes>part).decode("ascii", "surrogateescape")
+        return self.canonical
+
+    @property
+    def target(self):
+        return self.path if self.query is None else f"{self.path}?{self.query}"
+
+    @property
+    def params(self):
+        return {}
+
+    @property
+    def key(self):
+        return None
+
+    @property
+    def backends(self):
+        return self.route.split.backends
+
+    @property
+    def upstream(self):
+        backends = self.route.split.backends
+        return (<Backend>backends[0]).upstream if len(backends) == 1 else None
+
+    @property
+    def filters(self):
+        return ()
+
+    @property
+    def timeouts(self):
+        return None
+
+    @property
+    def retry(self):
+        return None
+
+    @property
+    def answer(self):
+        return None if self.route.split.backends else answer_of(500)
+
+    def acquire(self, key=None):
+        """Draw a backend by weight, pick a target inside it, count one in flight.  Raises NoTarget."""
+        return self.route.split.acquire(key)
+
+    def attempts(self, key=None, *, n=3):
+        """Not available yet."""
+        not_yet("attempts")
+
+    def forward(self, headers):
+        """(method, host, target, headers) to send to the backend; Host is the client's and not among the headers."""
+        kept = [(name, value) for name, value in header_pairs(headers) if name.lower() not in ("host", b"host")]
+        return as_text(self.method), as_text(self.host), self.target, kept
+
+    def __repr__(self):
+        return f"<Match {self.route.name!r} {self.path}>"
+
+
+cdef object as_text(value):
+    return value.decode("latin-1") if isinstance(value, bytes) else value
+
+
+cdef object header_pairs(headers):
+    if hasattr(headers, "items"):
+        return list(headers.items())
+    return headers if isinstance(headers, (list, tuple)) else list(headers)

@@ -1,0 +1,123 @@
+/* host: the Host field to one canonical host.
+ *
+ * Source  rule 6 of the default profile: "ASCII lower case; port (0..65535, may be empty) and one trailing dot removed;
+ *         IPv6 literals validated; anything outside the grammar (userinfo, path, delimiters, empty labels, label > 63,
+ *         non-ASCII) refused."  RFC 3986 section 3.2.2, RFC 1035 section 2.3.4 (63 and 253 bytes).
+ *         Percent-encoding, IPvFuture and zone identifiers are refused: nothing routes by them.
+ * Cost    one pass, two if there is upper case; a canonical host is not copied.
+ * Keeps   an IPv6 literal keeps its spelling (in lower case); routes cannot name one.
+ */
+#include "route/normalise.h"
+
+#include "route/bytes.h"
+
+enum { LABEL_MAX = 63, NAME_MAX_BYTES = 253 };
+
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+/* dec-octet ("." dec-octet){3}, the whole of `text`; 0 to 255 without leading zeros. */
+static bool is_ipv4(lb_str text) {
+    size_t i = 0;
+    for (int octet = 0; octet < 4; octet++) {
+        if (octet > 0 && (i == text.len || text.data[i++] != '.')) return false;
+        size_t begin = i;
+        int value = 0;
+        while (i < text.len && i - begin < 3 && is_digit(text.data[i])) value = value * 10 + (text.data[i++] - '0');
+        if (i == begin || value > 255 || (i - begin > 1 && text.data[begin] == '0')) return false;
+    }
+    return i == text.len;
+}
+
+/* IPv6address of RFC 3986: eight groups of 1 to 4 hex digits, or at most seven around one "::"; the last two may be
+ * an IPv4 address. */
+static bool is_ipv6(lb_str text) {
+    size_t i = 0;
+    int groups = 0;
+    bool gap = text.len >= 2 && text.data[0] == ':' && text.data[1] == ':';
+    if (gap) i = 2;
+    while (i < text.len) {
+        size_t begin = i;
+        while (i < text.len && lb_byte_is(text.data[i], LB_BYTE_HEX)) i++;
+        if (i < text.len && text.data[i] == '.') {
+            groups += 2;
+            if (!is_ipv4((lb_str){text.data + begin, text.len - begin})) return false;
+            break;
+        }
+        if (i == begin || i - begin > 4) return false;
+        groups++;
+        if (i == text.len) break;
+        if (text.data[i++] != ':' || i == text.len) return false;
+        if (text.data[i] == ':') {
+            if (gap) return false;
+            gap = true;
+            i++;
+        }
+    }
+    return gap ? groups <= 7 : groups == 8;
+}
+
+/* `text` is what follows the host: nothing, or ":" and a port of 0 to 65535 in any number of digits. */
+static bool is_port(lb_str text) {
+    if (text.len == 0) return true;
+    if (text.data[0] != ':') return false;
+    unsigned long value = 0;
+    for (size_t i = 1; i < text.len; i++) {
+        if (!is_digit(text.data[i])) return false;
+        value = value * 10 + (unsigned long)(text.data[i] - '0');
+        if (value > 65535) return false;
+    }
+    return true;
+}
+
+/* A name at the start of `host`: *len is its length, *end where it ends in the text, one trailing dot further on or not. */
+static const char *read_name(lb_str host, size_t *len, size_t *end) {
+    size_t i = 0, label = 0;                                /* where the label begins */
+    for (;; label = ++i) {
+        while (i < host.len && lb_byte_is(host.data[i], LB_BYTE_LABEL)) i++;
+        bool dot = i < host.len && host.data[i] == '.';
+        if (i - label > LABEL_MAX) return "the host has a label of more than 63 bytes";
+        if (i == label && dot) return "the host has an empty label";
+        if (i == 0) return "the host begins with a byte that no host name holds";
+        if (!dot) break;
+    }
+    *end = i;
+    *len = i == label ? i - 1 : i;
+    return *len > NAME_MAX_BYTES ? "the host has more than 253 bytes" : NULL;
+}
+
+static const char *read_literal(lb_str host, size_t *len, size_t *end) {
+    const char *close = memchr(host.data, ']', host.len);
+    if (!close) return "the host begins with \"[\" and has no \"]\"";
+    *end = *len = (size_t)(close - host.data) + 1;
+    return is_ipv6((lb_str){host.data + 1, *len - 2}) ? NULL : "the host is not an IPv6 address";
+}
+
+static lb_str lowered(lb_str text, char *scratch) {
+    size_t i = 0;
+    while (i < text.len && !lb_byte_is(text.data[i], LB_BYTE_UPPER)) i++;
+    if (i == text.len) return text;
+    for (i = 0; i < text.len; i++) scratch[i] = lb_byte_lower(text.data[i]);
+    return (lb_str){scratch, text.len};
+}
+
+const char *lb_read_host(lb_str host, char *scratch, lb_str *out, bool *dropped) {
+    *out = host;
+    *dropped = false;
+    /* RFC 9112 3.2: a target without authority comes with an empty Host; it is the host of no name. */
+    if (host.len == 0) return NULL;
+    size_t len = 0, end = 0;
+    const char *refused = host.data[0] == '[' ? read_literal(host, &len, &end) : read_name(host, &len, &end);
+    if (refused) return refused;
+    if (!is_port((lb_str){host.data + end, host.len - end}))
+        return "the host is followed by something that is not a port of 0 to 65535";
+    *dropped = len < host.len;
+    *out = lowered((lb_str){host.data, len}, scratch);
+    return NULL;
+}
+
+bool lb_normalise_host(lb_str host, char *scratch, lb_str *out, const char **reason) {
+    bool dropped;
+    *reason = lb_read_host(host, scratch, out, &dropped);
+    if (*reason) *out = (lb_str){0};
+    return *reason == NULL;
+}

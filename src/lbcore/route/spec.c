@@ -1,0 +1,156 @@
+/* spec: is a route specification one that requests can meet?
+ *
+ * What a request can never be after normalisation is refused here, with the spelling that would do: a route that no
+ * request reaches, or reaches by another road than its author meant, is worse than an error.
+ */
+#include "route/router.h"
+
+#include "base/alloc.h"
+#include "route/bytes.h"
+#include "route/normalise.h"
+
+enum { QUOTED = 96 };
+
+/* `text` fit for an error: printable ASCII, the rest as \xNN, cut with "..." where it is long. */
+static const char *quoted(lb_str text, char out[QUOTED]) {
+    size_t n = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+        if (n + 8 > QUOTED) {
+            memcpy(out + n, "...", 3);
+            n += 3;
+            break;
+        }
+        if (c >= 0x20 && c < 0x7F) {
+            out[n++] = (char)c;
+        } else {
+            memcpy(out + n, "\\x", 2);
+            out[n + 2] = "0123456789ABCDEF"[c >> 4];
+            out[n + 3] = "0123456789ABCDEF"[c & 15];
+            n += 4;
+        }
+    }
+    out[n] = '\0';
+    return out;
+}
+
+/* ---- path ------------------------------------------------------------------------------------------------- */
+
+static lb_status check_reading(lb_str path, char *scratch, lb_error *err) {
+    char text[QUOTED], canonical[QUOTED];
+    lb_reading reading;
+    const char *refused = lb_read_target(lb_str_of("GET"), path, scratch, &reading);
+    if (refused) return lb_fail(err, LB_ERR_CONFIG, "path", "\"%s\" is no path: %s", quoted(path, text), refused);
+    if (reading.query.data)
+        return lb_fail(err, LB_ERR_CONFIG, "path", "\"%s\" holds a query; use a query condition", quoted(path, text));
+    if (!lb_str_equal(reading.path, path))
+        return lb_fail(err, LB_ERR_CONFIG, "path", "\"%s\" is not canonical and never matches; write \"%s\"",
+                       quoted(path, text), quoted(reading.path, canonical));
+    return LB_OK;
+}
+
+static lb_status check_path(const lb_route_spec *spec, lb_error *err) {
+    char text[QUOTED];
+    lb_str path = spec->path;
+    if (spec->path_type != LB_PATH_EXACT && spec->path_type != LB_PATH_PREFIX)
+        return lb_fail(err, LB_ERR_CONFIG, "path_type", "%d is not known; 0 is exact, 1 prefix", (int)spec->path_type);
+    if (path.len == 0 || path.data[0] != '/')
+        return lb_fail(err, LB_ERR_CONFIG, "path", "\"%s\" does not begin with \"/\"", quoted(path, text));
+    if (path.len > LB_PATH_MAX)
+        return lb_fail(err, LB_ERR_CONFIG, "path", "has %zu bytes; at most 65535", path.len);
+    char *scratch = lb_alloc(path.len);
+    if (!scratch) return lb_no_memory(err, "path");
+    lb_status status = check_reading(path, scratch, err);
+    lb_free(scratch);
+    return status;
+}
+
+/* ---- host ------------------------------------------------------------------------------------------------- */
+
+static lb_status bad_host(lb_str host, const char *why, lb_error *err) {
+    char text[QUOTED];
+    return lb_fail(err, LB_ERR_CONFIG, "", "\"%s\" is not a host name such as x.example.com or *.example.com: %s",
+                   quoted(host, text), why);
+}
+
+lb_status lb_spec_read_host(lb_str host, lb_spec_host *out, lb_error *err) {
+    if (host.len == 0) return bad_host(host, "it is empty; give no hosts for every host", err);
+    if (host.len > LB_HOST_MAX) return bad_host(host, "it has more than 255 bytes", err);
+    out->wildcard = host.len > 2 && host.data[0] == '*' && host.data[1] == '.';
+    lb_str name = out->wildcard ? (lb_str){host.data + 2, host.len - 2} : host;
+    if (name.data[0] == '[') return bad_host(host, "an IPv6 address has many spellings", err);
+    bool dropped;
+    const char *refused = lb_read_host(name, out->lowered, &out->name, &dropped);
+    if (refused) return bad_host(host, refused, err);
+    if (dropped) return bad_host(host, "it has a port or a trailing dot", err);
+    return LB_OK;
+}
+
+/* ---- methods and conditions ------------------------------------------------------------------------------- */
+
+static lb_status check_methods(const lb_route_spec *spec, lb_error *err) {
+    char text[QUOTED];
+    if (spec->n_methods > LB_N_METHODS_MAX)
+        return lb_fail(err, LB_ERR_CONFIG, "methods", "there are %u; at most 1023", spec->n_methods);
+    for (uint32_t i = 0; i < spec->n_methods; i++) {
+        if (spec->methods[i].len <= LB_METHOD_MAX && lb_is_token(spec->methods[i])) continue;
+        lb_fail(err, LB_ERR_CONFIG, "", "\"%s\" is not a token (RFC 9110 5.6.2) of at most 255 bytes",
+                quoted(spec->methods[i], text));
+        lb_error_in(err, "methods", i);
+        return LB_ERR_CONFIG;
+    }
+    return LB_OK;
+}
+
+/* After trimming and parsing a field value holds no CR, LF, NUL and no space at its ends. */
+static bool can_be_field_value(lb_str value) {
+    for (size_t i = 0; i < value.len; i++)
+        if (value.data[i] == '\r' || value.data[i] == '\n' || value.data[i] == '\0') return false;
+    return lb_trimmed(value).len == value.len;
+}
+
+static lb_status check_condition(const lb_condition *condition, lb_error *err) {
+    char text[QUOTED];
+    if (condition->kind == LB_CONDITION_QUERY) {
+        if (condition->name.len > 0) return LB_OK;
+        return lb_fail(err, LB_ERR_CONFIG, "name", "the name of a query parameter is empty");
+    }
+    if (!lb_is_token(condition->name))
+        return lb_fail(err, LB_ERR_CONFIG, "name", "\"%s\" is not a header name (a token, RFC 9110 5.6.2)",
+                       quoted(condition->name, text));
+    if (!can_be_field_value(condition->value))
+        return lb_fail(err, LB_ERR_CONFIG, "value",
+                       "\"%s\" never matches: a header value has no CR, LF, NUL and no space at its ends",
+                       quoted(condition->value, text));
+    return LB_OK;
+}
+
+static lb_status check_conditions(const lb_route_spec *spec, lb_error *err) {
+    if (spec->n_conditions > LB_N_CONDITIONS_MAX)
+        return lb_fail(err, LB_ERR_CONFIG, "conditions", "there are %u; at most 1023", spec->n_conditions);
+    for (uint32_t i = 0; i < spec->n_conditions; i++) {
+        lb_status status = check_condition(&spec->conditions[i], err);
+        if (status == LB_OK) continue;
+        lb_error_in(err, "conditions", i);
+        return status;
+    }
+    return LB_OK;
+}
+
+static bool same_name(const lb_condition *a, const lb_condition *b) {
+    if (a->kind != b->kind) return false;
+    return a->kind == LB_CONDITION_HEADER ? lb_equal_ignoring_case(a->name, b->name) : lb_str_equal(a->name, b->name);
+}
+
+bool lb_spec_condition_counts(const lb_route_spec *spec, uint32_t i) {
+    for (uint32_t before = 0; before < i; before++)
+        if (same_name(&spec->conditions[before], &spec->conditions[i])) return false;
+    return true;
+}
+
+lb_status lb_spec_check(const lb_route_spec *spec, lb_error *err) {
+    lb_status status = check_path(spec, err);
+    if (status == LB_OK) status = check_methods(spec, err);
+    if (status == LB_OK) status = check_conditions(spec, err);
+    return status;
+}

@@ -1,0 +1,91 @@
+/* table: see table.h. */
+#include "route/table.h"
+
+#include "base/alloc.h"
+
+enum { SLOTS_MIN = 8 };
+
+static bool is_full(uint32_t n_used, uint32_t n_slots) { return (uint64_t)n_used * 8 >= (uint64_t)n_slots * 5; }
+
+/* Move all slots to a new array.  In ascending order, so that both arrays are walked and not jumped in. */
+static bool resize(lb_table *table, uint32_t n_slots) {
+    lb_slot *slots = lb_alloc_array(n_slots, sizeof *slots);
+    if (!slots) return false;
+    for (uint32_t i = 0; i < n_slots; i++) slots[i].value = LB_NONE;
+    for (uint32_t i = 0; i < table->n_slots; i++) {
+        if (table->slots[i].value == LB_NONE) continue;
+        uint32_t to = lb_table_start(n_slots, table->slots[i].tag);
+        while (slots[to].value != LB_NONE)
+            if (++to == n_slots) to = 0;
+        slots[to] = table->slots[i];
+    }
+    lb_free(table->slots);
+    table->slots = slots;
+    table->n_slots = n_slots;
+    return true;
+}
+
+bool lb_table_init(lb_table *table, uint64_t seed) {
+    *table = (lb_table){.seed = seed};
+    return resize(table, SLOTS_MIN);
+}
+
+void lb_table_free(lb_table *table) {
+    lb_free(table->slots);
+    lb_free(table->pool);
+    *table = (lb_table){0};
+}
+
+static bool grow(lb_table *table) {
+    return table->n_slots <= UINT32_MAX / 2 && resize(table, table->n_slots * 2);
+}
+
+static bool grow_pool(lb_table *table, uint64_t needed) {
+    uint64_t size = (uint64_t)table->pool_size * 2;
+    if (size < needed) size = needed + 64;
+    if (size > UINT32_MAX - 1) return false;
+    char *pool = lb_grow_array(table->pool, (size_t)size, 1);
+    if (!pool) return false;
+    table->pool = pool;
+    table->pool_size = (uint32_t)size;
+    return true;
+}
+
+uint32_t lb_table_keep(lb_table *table, lb_str text) {
+    uint32_t place = table->pool_len, len = (uint32_t)text.len;
+    uint64_t end = (uint64_t)place + sizeof len + text.len;
+    if (end > table->pool_size && !grow_pool(table, end)) return LB_NONE;
+    memcpy(table->pool + place, &len, sizeof len);
+    if (len > 0) memcpy(table->pool + place + sizeof len, text.data, len);
+    table->pool_len = (uint32_t)end;
+    return place;
+}
+
+uint32_t *lb_table_at(lb_table *table, uint32_t owner, lb_str key) {
+    uint32_t tag = lb_table_tag(table, owner, lb_table_hash(table, key));
+    lb_slot *slot = &table->slots[lb_table_place(table, owner, key, tag)];
+    if (slot->value != LB_NONE) return &slot->value;
+    if (is_full(table->n_used + 1, table->n_slots)) {
+        if (!grow(table)) return NULL;
+        slot = &table->slots[lb_table_place(table, owner, key, tag)];
+    }
+    uint32_t place = lb_table_keep(table, key);
+    if (place == LB_NONE) return NULL;
+    table->n_used++;
+    *slot = (lb_slot){.tag = tag, .owner = owner, .key = place, .value = LB_NONE};
+    return &slot->value;
+}
+
+bool lb_table_fit(lb_table *table) {
+    uint64_t n_slots = (uint64_t)table->n_used * 8 / 5 + SLOTS_MIN;
+    if (n_slots < table->n_slots && !resize(table, (uint32_t)n_slots)) return false;
+    char *pool = lb_grow_array(table->pool, table->pool_len, 1);
+    if (!pool) return false;
+    table->pool = pool;
+    table->pool_size = table->pool_len;
+    return true;
+}
+
+size_t lb_table_memory(const lb_table *table) {
+    return (size_t)table->n_slots * sizeof *table->slots + table->pool_size;
+}

@@ -1,0 +1,216 @@
+/* naive_route: the router, slow and obviously right: every specification is asked, the best that matches answers.
+ *
+ * The twin of src/lbcore/route in C, for test_route.c and fuzz_match.c.  It shares nothing with the router but the
+ * normaliser, whose own twin is tests/twins/normalise.py.
+ */
+#ifndef NAIVE_ROUTE_H
+#define NAIVE_ROUTE_H
+
+#include "lbcore.h"
+
+#include <stdlib.h>
+
+/* ---- predicates ------------------------------------------------------------------------------------------- */
+
+static char naive_lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c; }
+
+static bool naive_equal(lb_str a, lb_str b, bool fold) {
+    if (a.len != b.len) return false;
+    for (size_t i = 0; i < a.len; i++)
+        if (fold ? naive_lower(a.data[i]) != naive_lower(b.data[i]) : a.data[i] != b.data[i]) return false;
+    return true;
+}
+
+static lb_str naive_trim(lb_str s) {
+    while (s.len && (s.data[0] == ' ' || s.data[0] == '\t')) s.data++, s.len--;
+    while (s.len && (s.data[s.len - 1] == ' ' || s.data[s.len - 1] == '\t')) s.len--;
+    return s;
+}
+
+/* Join the fields of the name with commas, then compare. */
+static bool naive_header(const lb_condition *c, const lb_request *r) {
+    size_t n = 0, found = 0, size = 1;
+    for (uint32_t i = 0; i < r->n_headers; i++) size += r->headers[i].value.len + 1;
+    char *joined = malloc(size);
+    for (uint32_t i = 0; i < r->n_headers; i++) {
+        if (!naive_equal(r->headers[i].name, c->name, true)) continue;
+        lb_str value = naive_trim(r->headers[i].value);
+        if (found++) joined[n++] = ',';
+        for (size_t k = 0; k < value.len; k++) joined[n++] = value.data[k];
+    }
+    bool equal = found && naive_equal((lb_str){joined, n}, c->value, false);
+    free(joined);
+    return equal;
+}
+
+static lb_str naive_decode(lb_str raw, char *to) {
+    size_t n = 0;
+    for (size_t i = 0; i < raw.len; i++) {
+        char digits[3] = {0};
+        if (raw.data[i] != '%') {
+            to[n++] = raw.data[i];
+            continue;
+        }
+        memcpy(digits, raw.data + i + 1, 2);
+        to[n++] = (char)strtol(digits, NULL, 16);
+        i += 2;
+    }
+    return (lb_str){to, n};
+}
+
+/* Decode each parameter; the first of the name decides. */
+static bool naive_query(const lb_condition *c, lb_str query) {
+    char *name = malloc(query.len + 1), *value = malloc(query.len + 1);
+    bool found = false, equal = false;
+    for (size_t i = 0; i < query.len && !found; i++) {
+        size_t end = i, sign;
+        while (end < query.len && query.data[end] != '&') end++;
+        for (sign = i; sign < end && query.data[sign] != '=';) sign++;
+        size_t from = sign < end ? sign + 1 : end;
+        found = naive_equal(naive_decode((lb_str){query.data + i, sign - i}, name), c->name, false);
+        equal = found && naive_equal(naive_decode((lb_str){query.data + from, end - from}, value), c->value, false);
+        i = end;
+    }
+    free(name);
+    free(value);
+    return equal;
+}
+
+static bool naive_first_of_its_name(const lb_route_spec *spec, uint32_t i) {
+    for (uint32_t k = 0; k < i; k++)
+        if (spec->conditions[k].kind == spec->conditions[i].kind
+            && naive_equal(spec->conditions[k].name, spec->conditions[i].name,
+                           spec->conditions[i].kind == LB_CONDITION_HEADER))
+            return false;
+    return true;
+}
+
+static bool naive_predicates(const lb_route_spec *spec, const lb_request *r, lb_str query) {
+    bool method = spec->n_methods == 0;
+    for (uint32_t i = 0; i < spec->n_methods; i++) method |= naive_equal(spec->methods[i], r->method, false);
+    if (!method) return false;
+    for (uint32_t i = 0; i < spec->n_conditions; i++) {
+        const lb_condition *c = &spec->conditions[i];
+        if (!naive_first_of_its_name(spec, i)) continue;
+        if (c->kind == LB_CONDITION_HEADER ? !naive_header(c, r) : !naive_query(c, query)) return false;
+    }
+    return true;
+}
+
+/* ---- host, path, precedence ------------------------------------------------------------------------------- */
+
+static bool naive_host(lb_str pattern, lb_str host) {
+    if (pattern.data[0] != '*') return naive_equal(pattern, host, true);
+    size_t suffix = pattern.len - 1;                        /* ".a.b" */
+    return host.len > suffix
+           && naive_equal((lb_str){host.data + host.len - suffix, suffix}, (lb_str){pattern.data + 1, suffix}, true);
+}
+
+static bool naive_path(const lb_route_spec *spec, lb_str path) {
+    lb_str p = spec->path;
+    if (spec->path_type == LB_PATH_EXACT) return naive_equal(p, path, false);
+    if (p.data[p.len - 1] == '/') p.len--;
+    if (path.len < p.len || !naive_equal(p, (lb_str){path.data, p.len}, false)) return false;
+    return path.len == p.len || path.data[p.len] == '/';
+}
+
+enum { NAIVE_FIELDS = 7 };
+
+/* The sentences of gateway-api.md 2.3 and 2.4, in their order; greater is better. */
+static void naive_rank(const lb_route_spec *spec, const lb_str *host, size_t out[NAIVE_FIELDS]) {
+    bool exact = spec->path_type == LB_PATH_EXACT;
+    out[0] = host && host->data[0] != '*' ? host->len : 0;
+    out[1] = host ? host->len : 0;
+    out[2] = exact;
+    out[3] = exact ? 0 : spec->path.len - (spec->path.data[spec->path.len - 1] == '/');
+    out[4] = spec->n_methods > 0;
+    out[5] = out[6] = 0;
+    for (uint32_t i = 0; i < spec->n_conditions; i++)
+        if (naive_first_of_its_name(spec, i)) out[spec->conditions[i].kind == LB_CONDITION_HEADER ? 5 : 6]++;
+}
+
+static bool naive_better(const size_t a[NAIVE_FIELDS], const size_t b[NAIVE_FIELDS]) {
+    for (int i = 0; i < NAIVE_FIELDS; i++)
+        if (a[i] != b[i]) return a[i] > b[i];
+    return false;                                           /* the earlier specification keeps its place */
+}
+
+static uint32_t naive_scan(const lb_route_spec *specs, uint32_t n, const lb_request *r, lb_str host, lb_str path,
+                           lb_str query) {
+    uint32_t best = LB_NONE;
+    size_t rank[NAIVE_FIELDS], best_rank[NAIVE_FIELDS];
+    for (uint32_t i = 0; i < n; i++) {
+        if (!naive_path(&specs[i], path) || !naive_predicates(&specs[i], r, query)) continue;
+        for (uint32_t h = 0; h < (specs[i].n_hosts ? specs[i].n_hosts : 1); h++) {
+            const lb_str *pattern = specs[i].n_hosts ? &specs[i].hosts[h] : NULL;
+            if (pattern && !naive_host(*pattern, host)) continue;
+            naive_rank(&specs[i], pattern, rank);
+            if (best != LB_NONE && !naive_better(rank, best_rank)) continue;
+            best = i;
+            memcpy(best_rank, rank, sizeof rank);
+        }
+    }
+    return best;
+}
+
+/* ---- the request ------------------------------------------------------------------------------------------ */
+
+static bool naive_token(lb_str s) {
+    for (size_t i = 0; i < s.len; i++) {
+        char c = naive_lower(s.data[i]);
+        bool alphanumeric = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+        if (!alphanumeric && (c == '\0' || !strchr("!#$%&'*+-.^_`|~", c))) return false;
+    }
+    return s.len > 0;
+}
+
+static bool naive_fields(const lb_request *r) {
+    uint32_t n_hosts = 0;
+    if (!naive_token(r->method)) return false;
+    for (uint32_t i = 0; i < r->n_headers; i++) {
+        const lb_header *h = &r->headers[i];
+        if (!naive_token(h->name)) return false;
+        for (size_t k = 0; k < h->value.len; k++)
+            if (h->value.data[k] == '\r' || h->value.data[k] == '\n' || h->value.data[k] == '\0') return false;
+        if (!naive_equal(h->name, lb_str_of("host"), true)) continue;
+        if (++n_hosts > 1 || !r->host.data || !naive_equal(naive_trim(h->value), r->host, false)) return false;
+    }
+    return true;
+}
+
+/* Every %2F and %5C of a canonical path as "/", normalised anew. */
+static bool naive_again(lb_str path, char *changed, char *scratch, lb_str *out) {
+    const char *reason;
+    lb_str query, authority, copy = {changed, 0};
+    for (size_t i = 0; i < path.len; i++) {
+        bool slash = path.len - i >= 3 && (!memcmp(path.data + i, "%2F", 3) || !memcmp(path.data + i, "%5C", 3));
+        changed[copy.len++] = slash ? '/' : path.data[i];
+        if (slash) i += 2;
+    }
+    return lb_normalise_target(lb_str_of("GET"), copy, scratch, out, &query, &authority, &reason);
+}
+
+/* What lb_router_match() must say; *route is LB_NONE unless LB_FOUND. */
+static lb_outcome naive_match(const lb_route_spec *specs, uint32_t n, const lb_request *r, uint32_t *route) {
+    size_t size = lb_scratch_size(r) + 1;
+    char *memory = malloc(size * 4);
+    const char *reason;
+    lb_str path, query, authority, host, other_path;
+    lb_outcome outcome = LB_REFUSED;
+    *route = LB_NONE;
+    bool ok = naive_fields(r)
+              && lb_normalise_target(r->method, r->target, memory, &path, &query, &authority, &reason)
+              && lb_normalise_host(r->host, memory + size, &host, &reason)
+              && (!authority.data || lb_normalise_host(authority, memory + size, &host, &reason));
+    if (ok && path.data[0] != '/') outcome = LB_NO_ROUTE;
+    if (ok && path.data[0] == '/' && naive_again(path, memory + 2 * size, memory + 3 * size, &other_path)) {
+        uint32_t found = naive_scan(specs, n, r, host, path, query);
+        bool same = naive_scan(specs, n, r, host, other_path, query) == found;
+        if (same) outcome = found == LB_NONE ? LB_NO_ROUTE : LB_FOUND;
+        if (same) *route = found;
+    }
+    free(memory);
+    return outcome;
+}
+
+#endif

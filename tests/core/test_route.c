@@ -1,0 +1,359 @@
+/* Tests of the room route: the compiled router against the rules, and what it refuses to compile. */
+#include "route_rows.h"
+
+static void check_match(const lb_router *router, const ask *a, int want) {
+    lb_answer answer;
+    int got = match_row(router, a, &answer);
+    if (got != want) fprintf(stderr, "%s %s %s: %s\n", a->method, a->host, a->target, answer.reason);
+    CHECK_EQ(got, want);
+}
+
+typedef struct expectation { ask ask; int want; } expectation;
+
+static void check_all(const row *rows, uint32_t n, const expectation *expected, size_t n_expected) {
+    lb_router *router = router_of(rows, n, NULL);
+    for (size_t i = 0; i < n_expected; i++) check_match(router, &expected[i].ask, expected[i].want);
+    lb_router_free(router);
+}
+
+#define CHECK_ALL(rows, expected) \
+    check_all(rows, sizeof(rows) / sizeof *(rows), expected, sizeof(expected) / sizeof *(expected))
+
+/* ---- tables ----------------------------------------------------------------------------------------------- */
+
+/* "PathPrefix is by path element: a trailing / of the value is ignored; /abc matches /abc, /abc/, /abc/def, not /abcd.
+ * Exact is case-sensitive and slash-sensitive." */
+static void paths_match_by_element(void) {
+    static const row rows[] = {
+        {.path = "/abc", .type = LB_PATH_PREFIX}, {.path = "/abc/d/", .type = LB_PATH_PREFIX},
+        {.path = "/abc/d/e/f", .type = LB_PATH_PREFIX}, {.path = "/x", .type = LB_PATH_EXACT},
+        {.path = "/y/", .type = LB_PATH_EXACT}, {.path = "/%C3%A9", .type = LB_PATH_PREFIX},
+    };
+    static const expectation expected[] = {
+        {{"GET", "h", "/abc", {0}}, 0}, {{"GET", "h", "/abc/", {0}}, 0}, {{"GET", "h", "/abc/def", {0}}, 0},
+        {{"GET", "h", "/abcd", {0}}, NONE}, {{"GET", "h", "/ABC", {0}}, NONE}, {{"GET", "h", "/ab", {0}}, NONE},
+        {{"GET", "h", "/abc/d", {0}}, 1}, {{"GET", "h", "/abc/d/", {0}}, 1}, {{"GET", "h", "/abc/d/x", {0}}, 1},
+        {{"GET", "h", "/abc/d/e", {0}}, 1}, {{"GET", "h", "/abc/d/e/f", {0}}, 2}, {{"GET", "h", "/abc/dd", {0}}, 0},
+        {{"GET", "h", "/x", {0}}, 3}, {{"GET", "h", "/x/", {0}}, NONE}, {{"GET", "h", "/X", {0}}, NONE},
+        {{"GET", "h", "/y/", {0}}, 4}, {{"GET", "h", "/y", {0}}, NONE}, {{"GET", "h", "/", {0}}, NONE},
+        {{"GET", "h", "/%c3%a9/z", {0}}, 5}, {{"GET", "h", "/abc//d?q", {0}}, 1}, {{"GET", "h", "/q/../abc", {0}}, 0},
+        {{"GET", NULL, "/abc", {0}}, 0}, {{"GET", "", "/abc", {0}}, 0}, {{"GET", "[::1]:8", "/abc", {0}}, 0},
+    };
+    CHECK_ALL(rows, expected);
+}
+
+/* "*.a.b matches one or more labels on the left, never a.b itself"; "most characters in a matching non-wildcard
+ * hostname, then most characters in a matching hostname"; a host whose routes do not hold leads on to the wider one. */
+static void hosts_match_by_label(void) {
+    static const row rows[] = {
+        {.path = "/", .type = LB_PATH_PREFIX}, {.hosts = {"*.example.com"}, .path = "/", .type = LB_PATH_PREFIX},
+        {.hosts = {"*.b.example.com"}, .path = "/", .type = LB_PATH_PREFIX},
+        {.hosts = {"X.example.com", "y.b.example.com"}, .path = "/only", .type = LB_PATH_PREFIX},
+        {.hosts = {"example.com"}, .path = "/", .type = LB_PATH_PREFIX, .methods = {"GET"}},
+    };
+    static const expectation expected[] = {
+        {{"GET", "example.com", "/", {0}}, 4}, {{"PUT", "example.com", "/", {0}}, 0}, {{"GET", "com", "/", {0}}, 0},
+        {{"GET", "a.example.com", "/", {0}}, 1}, {{"GET", "a.a.example.com", "/", {0}}, 1},
+        {{"GET", "b.example.com", "/", {0}}, 1}, {{"GET", "a.b.example.com", "/", {0}}, 2},
+        {{"GET", "c.a.b.example.com", "/only", {0}}, 2}, {{"GET", "x.example.com", "/only/x", {0}}, 3},
+        {{"GET", "x.EXAMPLE.com.:8080", "/only", {0}}, 3}, {{"GET", "x.example.com", "/", {0}}, 1},
+        {{"GET", "y.b.example.com", "/only", {0}}, 3}, {{"GET", "y.b.example.com", "/o", {0}}, 2},
+        {{"GET", "xexample.com", "/", {0}}, 0}, {{"GET", "a.example.com.evil.com", "/", {0}}, 0},
+        {{"GET", "a..example.com", "/", {0}}, REFUSED}, {{"GET", ".example.com", "/", {0}}, REFUSED},
+    };
+    CHECK_ALL(rows, expected);
+}
+
+/* "Exact path > longest PathPrefix (characters) > has a method match > number of header matches > number of query
+ * matches", then the order of the specifications. */
+static void precedence_is_the_gateway_apis(void) {
+    static const row rows[] = {
+        {.path = "/a", .type = LB_PATH_PREFIX, .headers = {{"h", "1"}, {"i", "1"}}, .query = {{"q", "1"}, {"r", "1"}}},
+        {.path = "/a", .type = LB_PATH_PREFIX, .query = {{"q", "1"}, {"r", "1"}}},
+        {.path = "/a", .type = LB_PATH_PREFIX, .headers = {{"h", "1"}}},
+        {.path = "/a", .type = LB_PATH_PREFIX},
+        {.path = "/a", .type = LB_PATH_PREFIX},
+        {.path = "/a", .type = LB_PATH_PREFIX, .methods = {"GET"}},
+        {.path = "/a", .type = LB_PATH_EXACT, .methods = {"PUT"}},
+        {.path = "/a/b", .type = LB_PATH_PREFIX, .methods = {"PUT"}},
+        {.path = "/a", .type = LB_PATH_PREFIX, .query = {{"q", "1"}}},
+    };
+    static const expectation expected[] = {
+        {{"GET", "h", "/a", {0}}, 5}, {{"POST", "h", "/a", {0}}, 3}, {{"PUT", "h", "/a", {0}}, 6},
+        {{"PUT", "h", "/a/b", {0}}, 7}, {{"GET", "h", "/a/b", {0}}, 5}, {{"POST", "h", "/a/b", {0}}, 3},
+        {{"POST", "h", "/a?q=1", {0}}, 8}, {{"POST", "h", "/a?q=1&r=1", {0}}, 1},
+        {{"POST", "h", "/a?q=1&r=1", {"H", "1"}}, 2}, {{"POST", "h", "/a?q=1&r=1", {"H", "1", "I", "1"}}, 0},
+        {{"GET", "h", "/a?q=1&r=1", {"H", "1", "I", "1"}}, 5},
+    };
+    CHECK_ALL(rows, expected);
+}
+
+/* "methods are case-sensitive tokens" (RFC 9110 9.1) */
+static void methods_are_tokens(void) {
+    static const row rows[] = {
+        {.path = "/", .type = LB_PATH_PREFIX, .methods = {"POST", "PATCH"}},
+        {.path = "/", .type = LB_PATH_PREFIX, .methods = {"PURGE", "DELETE", "LINK"}},
+        {.path = "/", .type = LB_PATH_PREFIX, .methods = {"X"}, .query = {{"a", "1"}}},
+    };
+    static const expectation expected[] = {
+        {{"POST", "h", "/", {0}}, 0}, {{"PATCH", "h", "/", {0}}, 0}, {{"post", "h", "/", {0}}, NONE},
+        {{"PURGE", "h", "/", {0}}, 1}, {{"DELETE", "h", "/", {0}}, 1}, {{"LINK", "h", "/", {0}}, 1},
+        {{"LIN", "h", "/", {0}}, NONE}, {{"GET", "h", "/", {0}}, NONE}, {{"PURGE ", "h", "/", {0}}, REFUSED},
+        {{"", "h", "/", {0}}, REFUSED}, {{"X", "h", "/?a=1", {0}}, 2}, {{"X", "h", "/", {0}}, NONE},
+        {{"X\xc5\xbf", "h", "/", {0}}, REFUSED}, {{"OPTIONS", "h", "*", {0}}, NONE}, {{"PRI", "h", "*", {0}}, REFUSED},
+    };
+    CHECK_ALL(rows, expected);
+}
+
+/* "names case-insensitive; a repeated name in the list: only the first counts"; rule 7: "values trimmed of SP/HTAB;
+ * repeated fields joined with a comma; CR, LF, NUL refused; more than one Host refused" */
+static void headers_match(void) {
+    static const row rows[] = {
+        {.path = "/", .type = LB_PATH_PREFIX},
+        {.path = "/", .type = LB_PATH_PREFIX, .headers = {{"X-Version", "2"}, {"x-vERSION", "3"}}},
+        {.path = "/", .type = LB_PATH_PREFIX, .headers = {{"x-list", "a,b, c"}, {"x-other", ""}}},
+    };
+    static const expectation expected[] = {
+        {{"GET", "h", "/", {"x-version", "2"}}, 1}, {{"GET", "h", "/", {"X-VERSION", " \t2 \t"}}, 1},
+        {{"GET", "h", "/", {"x-version", "3"}}, 0}, {{"GET", "h", "/", {"x-version", ""}}, 0},
+        {{"GET", "h", "/", {"x-version", "22"}}, 0}, {{"GET", "h", "/", {"x-version", "2", "x-version", "2"}}, 0},
+        {{"GET", "h", "/", {"x-versio", "2"}}, 0}, {{"GET", "h", "/", {"x-versiom", "2"}}, 0},
+        {{"GET", "h", "/", {"x-list", "a", "x-other", "", "X-List", "b, c"}}, 2},
+        {{"GET", "h", "/", {"x-list", "a", "x-other", "", "X-List", "b,c"}}, 0},
+        {{"GET", "h", "/", {"x-list", "a,b, c"}}, 0}, {{"GET", "h", "/", {"x-list", "a,b, c", "x-other", "1"}}, 0},
+        {{"GET", "h", "/", {"x-list", "a", "x-list", "b", "x-list", "c", "x-other", ""}}, 0},
+        {{"GET", "h", "/", {"x-version:", "2"}}, REFUSED}, {{"GET", "h", "/", {"", "2"}}, REFUSED},
+        {{"GET", "h", "/", {"x y", "2"}}, REFUSED}, {{"GET", "h", "/", {"x", "long enough for a word\r"}}, REFUSED},
+        {{"GET", "h", "/", {"x", "a\nb"}}, REFUSED}, {{"GET", "h", "/", {"x", "\t\t\t\t\t\t\t\t\x01\xff"}}, 0},
+        {{"GET", "h", "/", {"Host", "h"}}, 0}, {{"GET", "h", "/", {"host", " h "}}, 0},
+        {{"GET", "h", "/", {"Host", "H"}}, REFUSED}, {{"GET", "h", "/", {"Host", "h", "host", "h"}}, REFUSED},
+        {{"GET", NULL, "/", {"Host", "h"}}, REFUSED}, {{"GET", "g", "http://h/", {"Host", "g"}}, 0},
+        {{"GET", "g", "http://h/", {"Host", "h"}}, REFUSED}, {{"GET", "g", "/", {"hosu", "h"}}, 0},
+    };
+    CHECK_ALL(rows, expected);
+    lb_router *router = router_of(rows, 3, NULL);
+    lb_answer answer;
+    char scratch[8];
+    lb_header nul = {lb_str_of("x-version"), {"2\0", 2}};
+    lb_request request = {lb_str_of("GET"), lb_str_of("h"), lb_str_of("/"), &nul, 1};
+    CHECK_EQ(lb_router_match(router, &request, scratch, &answer), LB_REFUSED);
+    lb_router_free(router);
+}
+
+/* "First value of a repeated query parameter counts"; percent-decoded, "+" is a plus. */
+static void query_parameters_match(void) {
+    static const row rows[] = {
+        {.path = "/", .type = LB_PATH_PREFIX},
+        {.path = "/", .type = LB_PATH_PREFIX, .query = {{"debug", "true"}, {"debug", "false"}}},
+        {.path = "/", .type = LB_PATH_PREFIX, .query = {{"a b", "c&d=+"}}},
+        {.path = "/", .type = LB_PATH_PREFIX, .query = {{"empty", ""}, {"e2", ""}}},
+    };
+    static const expectation expected[] = {
+        {{"GET", "h", "/?debug=true", {0}}, 1}, {{"GET", "h", "/?x=1&debug=true&debug=false", {0}}, 1},
+        {{"GET", "h", "/?debug=false&debug=true", {0}}, 0}, {{"GET", "h", "/?debug=false", {0}}, 0},
+        {{"GET", "h", "/?%64ebug=tru%65", {0}}, 1}, {{"GET", "h", "/?debug%3Dtrue", {0}}, 0},
+        {{"GET", "h", "/?x=debug=true", {0}}, 0}, {{"GET", "h", "/?debug", {0}}, 0}, {{"GET", "h", "/?debug=", {0}}, 0},
+        {{"GET", "h", "/?debug=true%00", {0}}, 0}, {{"GET", "h", "/?debug=tru", {0}}, 0},
+        {{"GET", "h", "/?a=1;debug=true", {0}}, 0}, {{"GET", "h", "/?DEBUG=true", {0}}, 0},
+        {{"GET", "h", "/?a%20b=c%26d=+", {0}}, 2}, {{"GET", "h", "/?a+b=c%26d=+", {0}}, 0},
+        {{"GET", "h", "/?a%20b=c%26d%3d%2B", {0}}, 2}, {{"GET", "h", "/?a%20b=c%26d%3D%20", {0}}, 0},
+        {{"GET", "h", "/?empty&e2=", {0}}, 3}, {{"GET", "h", "/?empty", {0}}, 0}, {{"GET", "h", "/?", {0}}, 0},
+        {{"GET", "h", "/?&&=&e2&empty=", {0}}, 3}, {{"GET", "h", "/?debug=true#", {0}}, REFUSED},
+    };
+    CHECK_ALL(rows, expected);
+}
+
+/* Rule 4: "%2F and %5C stay data.  If reading them as / would select another route, refuse; otherwise match and forward
+ * as they are." */
+static void encoded_slashes_need_two_equal_readings(void) {
+    static const row rows[] = {
+        {.hosts = {"h"}, .path = "/", .type = LB_PATH_PREFIX}, {.path = "/admin", .type = LB_PATH_PREFIX},
+        {.hosts = {"h"}, .path = "/admin", .type = LB_PATH_PREFIX}, {.path = "/f/a%2Fb", .type = LB_PATH_EXACT},
+        {.path = "/f", .type = LB_PATH_PREFIX},
+    };
+    static const expectation expected[] = {
+        {{"GET", "h", "/files/a%2Fb", {0}}, 0}, {{"GET", "h", "/x/..%2fadmin", {0}}, REFUSED},
+        {{"GET", "h", "/admin%2f", {0}}, REFUSED}, {{"GET", "h", "/%5cadmin", {0}}, REFUSED},
+        {{"GET", "h", "/x/..%5Cadmin", {0}}, REFUSED}, {{"GET", "h", "/admin/a%2fb%5c", {0}}, 2},
+        {{"GET", "h", "/admin/..%2f", {0}}, REFUSED}, {{"GET", "h", "/a%2F%2F..%2Fb", {0}}, REFUSED},
+        {{"GET", "g", "/admin%2f", {0}}, REFUSED}, {{"GET", "g", "/a%2fb", {0}}, NONE},
+        {{"GET", "g", "/admin%2fx/../..%2f", {0}}, NONE}, {{"GET", "h", "/x%2F/../admin", {0}}, 2},
+        {{"GET", "g", "/f/a%2fb", {0}}, REFUSED}, {{"GET", "g", "/f/a%2fc", {0}}, 4}, {{"GET", "h", "/%252F", {0}}, 0},
+        {{"GET", "x", "HTTP://H/files/a%5cb", {0}}, 0}, {{"GET", "x", "HTTP://H/%5Cadmin", {0}}, REFUSED},
+    };
+    CHECK_ALL(rows, expected);
+}
+
+static void check_answer(const lb_router *r, const ask *a, const char *path, const char *query, const char *host) {
+    lb_answer answer;
+    match_row(r, a, &answer);
+    CHECK(path ? lb_str_equal(answer.path, lb_str_of(path)) : answer.path.data == NULL);
+    CHECK(query ? answer.query.data && lb_str_equal(answer.query, lb_str_of(query)) : answer.query.data == NULL);
+    CHECK(host ? lb_str_equal(answer.host, lb_str_of(host)) : answer.host.data == NULL);
+}
+
+/* Rule 5: "Match the canonical path, and give it to the proxy: what was matched is what is forwarded." */
+static void the_answer_is_canonical(void) {
+    static const row rows[] = {{.path = "/a", .type = LB_PATH_PREFIX}};
+    lb_router *r = router_of(rows, 1, NULL);
+    check_answer(r, &(ask){"GET", "X.Y:80", "/a/../%61//b?c=%2f", {0}}, "/a/b", "c=%2f", "x.y");
+    check_answer(r, &(ask){"GET", NULL, "/a", {0}}, "/a", NULL, NULL);
+    check_answer(r, &(ask){"GET", "", "/nowhere/..", {0}}, "/", NULL, "");
+    check_answer(r, &(ask){"GET", "Q", "http://A-Long.Authority.EXAMPLE.com:8080/%61?", {0}}, "/a", "",
+                 "a-long.authority.example.com");
+    check_answer(r, &(ask){"GET", "x", "HTTP://Y.Z/a%2Fb/a/../c", {0}}, NULL, NULL, NULL);
+    check_answer(r, &(ask){"GET", "x", "HTTP://Y.Z/a/a%2Fb/a/../c", {0}}, "/a/a%2Fb/c", NULL, "y.z");
+    check_answer(r, &(ask){"OPTIONS", "x", "http://Y.Z", {0}}, "*", NULL, "y.z");
+    check_answer(r, &(ask){"OPTIONS", "x", "*", {0}}, "*", NULL, "x");
+    check_answer(r, &(ask){"GET", "x y", "/a", {0}}, NULL, NULL, NULL);
+    check_answer(r, &(ask){"GET", "x y", "http://y/a", {0}}, NULL, NULL, NULL);
+    check_answer(r, &(ask){"GET", "x", "http://u@y/a", {0}}, NULL, NULL, NULL);
+    check_match(r, &(ask){"GET", "x", "http://y/a", {0}}, 0);
+    lb_router_free(r);
+}
+
+/* ---- what lb_router_new refuses --------------------------------------------------------------------------- */
+
+static void check_refused(const row *bad, const char *field, const char *in_reason) {
+    row rows[2] = {{.path = "/", .type = LB_PATH_PREFIX}, *bad};
+    lb_error err = {{0}, {0}};
+    CHECK(router_of(rows, 2, NULL) == NULL);
+    CHECK(router_of(rows, 2, &err) == NULL);
+    bool right = strcmp(err.field, field) == 0 && strstr(err.reason, in_reason);
+    if (!right) fprintf(stderr, "%s: %s (want %s: %s)\n", err.field, err.reason, field, in_reason);
+    CHECK(right);
+}
+
+static void wrong_specifications_are_named(void) {
+    const struct { row row; const char *field, *reason; } bad[] = {
+        {{.path = ""}, "routes[1].path", "begin with"},
+        {{.path = "a"}, "routes[1].path", "\"a\" does not begin with"},
+        {{.path = "*"}, "routes[1].path", "begin with"},
+        {{.path = "http://x/"}, "routes[1].path", "begin with"},
+        {{.path = "/a//b"}, "routes[1].path", "write \"/a/b\""},
+        {{.path = "/a/.."}, "routes[1].path", "write \"/\""},
+        {{.path = "/%c3"}, "routes[1].path", "write \"/%C3\""},
+        {{.path = "/a//.."}, "routes[1].path", "is no path: the path differs"},
+        {{.path = "/a?b"}, "routes[1].path", "query"},
+        {{.path = "/a b\xc3\n"}, "routes[1].path", "\"/a b\\xC3\\x0A\" is no path: the target holds a byte"},
+        {{.path = "/a", .type = (lb_path_type)7}, "routes[1].path_type", "7"},
+        {{.path = "/a", .hosts = {"x", ""}}, "routes[1].hosts[1]", "empty"},
+        {{.path = "/a", .hosts = {"*"}}, "routes[1].hosts[0]", "\"*\" is not a host name"},
+        {{.path = "/a", .hosts = {"*."}}, "routes[1].hosts[0]", "begins with a byte"},
+        {{.path = "/a", .hosts = {"*.*.x"}}, "routes[1].hosts[0]", "begins with a byte"},
+        {{.path = "/a", .hosts = {"x.*.y"}}, "routes[1].hosts[0]", "followed by"},
+        {{.path = "/a", .hosts = {"x:80"}}, "routes[1].hosts[0]", "port"},
+        {{.path = "/a", .hosts = {"x."}}, "routes[1].hosts[0]", "trailing dot"},
+        {{.path = "/a", .hosts = {"x..y"}}, "routes[1].hosts[0]", "empty label"},
+        {{.path = "/a", .hosts = {"[::1]"}}, "routes[1].hosts[0]", "IPv6"},
+        {{.path = "/a", .hosts = {"*.[::1]"}}, "routes[1].hosts[0]", "is not a host name"},
+        {{.path = "/a", .methods = {"GET", "P T"}}, "routes[1].methods[1]", "\"P T\" is not a token"},
+        {{.path = "/a", .headers = {{"x:", "1"}}}, "routes[1].conditions[0].name", "\"x:\" is not a header name"},
+        {{.path = "/a", .headers = {{"x", " 1"}}}, "routes[1].conditions[0].value", "never matches"},
+        {{.path = "/a", .headers = {{"x", "1\n2"}}}, "routes[1].conditions[0].value", "\\x0A"},
+        {{.path = "/a", .headers = {{"x", "1"}}, .query = {{"", "1"}}}, "routes[1].conditions[1].name", "empty"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) check_refused(&bad[i].row, bad[i].field, bad[i].reason);
+}
+
+static void limits_are_named(void) {
+    enum { HOSTS = (1 << 20) + 1 };
+    lb_router *router = NULL;
+    lb_error err;
+    char *text = malloc(70000);
+    memset(text, 'a', 70000);
+    text[0] = '/';
+    lb_route_spec spec = {.path = {text, 65536}};
+    CHECK_EQ(lb_router_new(&router, &spec, 1, LB_FLAVOR_GATEWAY_API, 0, &err), LB_ERR_CONFIG);
+    CHECK(strcmp(err.field, "routes[0].path") == 0 && strstr(err.reason, "65536 bytes; at most 65535"));
+    spec.path.len = 100;
+    text[50] = ' ';
+    CHECK_EQ(lb_router_new(&router, &spec, 1, LB_FLAVOR_GATEWAY_API, 0, &err), LB_ERR_CONFIG);
+    CHECK(strstr(err.reason, "aaa...\" is no path") != NULL);
+    spec.path.len = 50;
+    lb_str host = {text + 100, 256}, method = host;
+    spec.hosts = &host;
+    spec.n_hosts = 1;
+    CHECK_EQ(lb_router_new(&router, &spec, 1, LB_FLAVOR_GATEWAY_API, 0, &err), LB_ERR_CONFIG);
+    CHECK(strcmp(err.field, "routes[0].hosts[0]") == 0 && strstr(err.reason, "more than 255 bytes"));
+    spec.n_hosts = 0;
+    spec.methods = &method;
+    spec.n_methods = 1;
+    CHECK_EQ(lb_router_new(&router, &spec, 1, LB_FLAVOR_GATEWAY_API, 0, &err), LB_ERR_CONFIG);
+    CHECK(strcmp(err.field, "routes[0].methods[0]") == 0);
+    spec.n_methods = 1024;
+    CHECK_EQ(lb_router_new(&router, &spec, 1, LB_FLAVOR_GATEWAY_API, 0, &err), LB_ERR_CONFIG);
+    CHECK(strcmp(err.field, "routes[0].methods") == 0 && strstr(err.reason, "1024; at most 1023"));
+    spec.n_methods = 0;
+    spec.n_conditions = 1024;
+    CHECK_EQ(lb_router_new(&router, &spec, 1, LB_FLAVOR_GATEWAY_API, 0, &err), LB_ERR_CONFIG);
+    CHECK(strcmp(err.field, "routes[0].conditions") == 0 && strstr(err.reason, "1024; at most 1023"));
+    spec.n_conditions = 0;
+    CHECK_EQ(lb_router_new(&router, &spec, 1, (lb_flavor)9, 0, &err), LB_ERR_CONFIG);
+    CHECK(strcmp(err.field, "flavor") == 0);
+    lb_route_spec two[2] = {spec, spec};
+    two[0].n_hosts = two[1].n_hosts = UINT32_MAX;
+    CHECK_EQ(lb_router_new(&router, two, 2, LB_FLAVOR_GATEWAY_API, 0, &err), LB_ERR_CONFIG);
+    CHECK(strcmp(err.field, "routes") == 0 && strstr(err.reason, "8589934590"));
+    lb_str *hosts = malloc(HOSTS * sizeof *hosts);
+    char (*names)[8] = malloc(HOSTS * sizeof *names);
+    for (uint32_t i = 0; i < HOSTS; i++) {
+        snprintf(names[i], sizeof names[i], "%x", i);
+        hosts[i] = lb_str_of(names[i]);
+    }
+    spec.hosts = hosts;
+    spec.n_hosts = HOSTS;
+    CHECK_EQ(lb_router_new(&router, &spec, 1, LB_FLAVOR_GATEWAY_API, 0, &err), LB_ERR_CONFIG);
+    CHECK(strcmp(err.field, "routes[0].hosts[1048576]") == 0);
+    CHECK(router == NULL);
+    free(names);
+    free(hosts);
+    free(text);
+}
+
+/* ---- memory ----------------------------------------------------------------------------------------------- */
+
+static lb_status build_and_free(void) {
+    static const row rows[] = {
+        {.path = "/a/b", .type = LB_PATH_PREFIX, .hosts = {"x.com", "*.y.com"}, .methods = {"PURGE", "GET"}},
+        {.path = "/a%2Fb", .type = LB_PATH_EXACT, .headers = {{"a", "1"}}, .query = {{"b", "2"}}},
+        {.path = "/1/2/3/4/5/6/7/8/9/10/11/12", .type = LB_PATH_PREFIX, .methods = {"LINK", "UNLINK", "PATCH"}},
+        {.path = "/b", .type = LB_PATH_EXACT, .headers = {{"a", "1"}, {"b", "1"}}},
+        {.path = "/c", .hosts = {"1", "2", "3"}}, {.path = "/d", .hosts = {"4", "5", "6"}},
+        {.path = "/e", .hosts = {"7", "8", "9"}, .query = {{"a", "1"}, {"b", "1"}, {"c", "1"}}},
+        {.path = "/f", .query = {{"a", "1"}, {"b", "1"}, {"c", "1"}}}, {.path = "/g", .query = {{"a", "1"}}},
+        {.path = "/h", .query = {{"a", "1"}}}, {.path = "/i", .query = {{"a", "1"}}},
+        {.path = "/j", .query = {{"a", "1"}}}, {.path = "/k", .query = {{"a", "1"}}},
+    };
+    enum { N = sizeof rows / sizeof *rows };
+    spec_store stores[N];
+    lb_route_spec specs[N];
+    for (uint32_t i = 0; i < N; i++) specs[i] = spec_of(&rows[i], &stores[i]);
+    lb_router *router = NULL;
+    lb_error err = {{0}, {0}};
+    lb_status status = lb_router_new(&router, specs, N, LB_FLAVOR_GATEWAY_API, 1, &err);
+    CHECK((router == NULL) == (status != LB_OK));
+    if (status == LB_ERR_NOMEM) CHECK(strcmp(err.reason, "out of memory") == 0);
+    lb_router_free(router);
+    return status;
+}
+
+static void a_failed_allocation_leaves_nothing(void) {
+    CHECK(every_allocation_fails_once(build_and_free) > 30);
+    lb_router_free(NULL);
+}
+
+int main(void) {
+    RUN(paths_match_by_element);
+    RUN(hosts_match_by_label);
+    RUN(precedence_is_the_gateway_apis);
+    RUN(methods_are_tokens);
+    RUN(headers_match);
+    RUN(query_parameters_match);
+    RUN(encoded_slashes_need_two_equal_readings);
+    RUN(the_answer_is_canonical);
+    RUN(wrong_specifications_are_named);
+    RUN(limits_are_named);
+    RUN(a_failed_allocation_leaves_nothing);
+    return check_result();
+}

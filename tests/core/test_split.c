@@ -1,0 +1,120 @@
+/* split: the shares of backends, exact, whatever happens to the list of backends. */
+#include "check.h"
+
+static lb_split *split_of(const uint32_t *weights, uint32_t n) {
+    lb_split *split = NULL;
+    CHECK_EQ(lb_split_new(&split, weights, n, 3, NULL, NULL, NULL), LB_OK);
+    return split;
+}
+
+/* Every prefix is within one pick of the weights. */
+static void check_prefixes(lb_split *split, const uint32_t *weights, uint32_t n, long long n_picks) {
+    long long got[8] = {0}, total = 0;
+    for (uint32_t i = 0; i < n; i++) total += weights[i];
+    for (long long t = 1; t <= n_picks; t++) {
+        uint32_t backend = lb_split_pick(split);
+        CHECK(backend < n);
+        if (backend >= n) return;
+        got[backend]++;
+        for (uint32_t i = 0; i < n; i++) {
+            long long off = got[i] * total - t * weights[i];
+            CHECK(off <= total && off >= -total);
+        }
+    }
+}
+
+static void every_prefix_follows_the_weights(void) {
+    static const struct { uint32_t n, weights[5]; } cases[] = {
+        {1, {1}}, {2, {75, 25}}, {2, {1, 1}}, {2, {99, 1}}, {3, {1000, 1, 1}}, {4, {0, 3, 0, 2}},
+        {5, {1, 2, 3, 4, 5}}, {2, {LB_MAX_WEIGHT, 1}},
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        lb_split *split = split_of(cases[c].weights, cases[c].n);
+        check_prefixes(split, cases[c].weights, cases[c].n, 5000);
+        lb_split_free(split);
+    }
+}
+
+static void without_weight_nobody_is_picked(void) {
+    static const uint32_t zeros[3] = {0};
+    for (uint32_t n = 0; n <= 3; n++) {
+        lb_split *split = split_of(zeros, n);
+        CHECK_EQ(lb_split_pick(split), LB_NONE);
+        lb_split_free(split);
+    }
+    lb_split_free(NULL);
+}
+
+/* A reload in the middle of a period, backends in another order: the debts go along, so the shares stay exact. */
+static void debts_survive_a_reload(void) {
+    static const uint32_t weights[3] = {5, 3, 2}, turned[3] = {2, 5, 3}, old_index[3] = {2, 0, 1};
+    lb_split *split = split_of(weights, 3);
+    long long got[3] = {0};
+    for (int reload = 0; reload < 60; reload++) {
+        bool turn = reload % 2;
+        for (int t = 0; t < 7; t++) {
+            uint32_t backend = lb_split_pick(split);
+            got[turn ? old_index[backend] : backend]++;
+        }
+        static const uint32_t back[3] = {1, 2, 0};
+        lb_split *next = NULL;
+        CHECK_EQ(lb_split_new(&next, turn ? weights : turned, 3, 3, split, turn ? back : old_index, NULL), LB_OK);
+        lb_split_free(split);
+        split = next;
+    }
+    for (int i = 0; i < 3; i++) {
+        long long off = got[i] - 42 * (long long)weights[i];
+        CHECK(off <= 2 && off >= -2);
+    }
+    lb_split_free(split);
+}
+
+static void the_predecessor_stays_valid(void) {
+    static const uint32_t weights[2] = {3, 1}, other[3] = {1, 1, 1}, old_index[3] = {0, LB_NONE, 1};
+    lb_split *split = split_of(weights, 2), *twin = split_of(weights, 2), *next = NULL;
+    CHECK_EQ(lb_split_new(&next, other, 3, 3, split, old_index, NULL), LB_OK);
+    for (int t = 0; t < 20; t++) lb_split_pick(next);
+    for (int t = 0; t < 20; t++) CHECK_EQ(lb_split_pick(split), lb_split_pick(twin));
+    lb_split_free(split);
+    lb_split_free(twin);
+    lb_split_free(next);
+}
+
+static void wrong_backends_are_refused(void) {
+    static uint32_t weights[LB_MAX_BACKENDS + 1] = {1, 2, LB_MAX_WEIGHT + 1};
+    lb_split *split = NULL;
+    lb_error err = {0};
+    CHECK_EQ(lb_split_new(&split, weights, 3, 0, NULL, NULL, &err), LB_ERR_CONFIG);
+    CHECK_EQ(strcmp(err.field, "backends[2].weight"), 0);
+    CHECK_EQ(strcmp(err.reason, "1000001 is not in 0..1000000"), 0);
+    CHECK_EQ(lb_split_new(&split, weights, LB_MAX_BACKENDS + 1, 0, NULL, NULL, &err), LB_ERR_CONFIG);
+    CHECK_EQ(strcmp(err.field, "backends"), 0);
+    CHECK(strstr(err.reason, "1025") && strstr(err.reason, "1024"));
+    CHECK(split == NULL);
+    weights[2] = 0;
+    CHECK_EQ(lb_split_new(&split, weights, LB_MAX_BACKENDS, 0, NULL, NULL, &err), LB_OK);
+    lb_split_free(split);
+}
+
+static lb_status a_split_and_its_successor(void) {
+    static const uint32_t weights[3] = {5, 3, 2}, old_index[3] = {0, 1, 2};
+    lb_split *split = NULL, *next = NULL;
+    lb_status status = lb_split_new(&split, weights, 3, 0, NULL, NULL, NULL);
+    if (!status) status = lb_split_new(&next, weights, 3, 0, split, old_index, NULL);
+    if (split) CHECK(lb_split_pick(split) < 3);
+    lb_split_free(split);
+    lb_split_free(next);
+    return status;
+}
+
+static void every_allocation_may_fail(void) { CHECK(every_allocation_fails_once(a_split_and_its_successor) >= 4); }
+
+int main(void) {
+    RUN(every_prefix_follows_the_weights);
+    RUN(without_weight_nobody_is_picked);
+    RUN(debts_survive_a_reload);
+    RUN(the_predecessor_stays_valid);
+    RUN(wrong_backends_are_refused);
+    RUN(every_allocation_may_fail);
+    return check_result();
+}

@@ -1,0 +1,242 @@
+/* upstream without memory: with each allocation failing in turn, each change, under each policy of the register,
+ * changes nothing: the picture, the records and the next picks are those of a twin that never tried. */
+#include "walk.h"
+
+#define SECOND 1000000000ull
+
+enum { N = 20 };                                        /* more than one block of slots */
+
+static const lb_policy *policy;                         /* the one under test */
+static char owner[2 * N];
+
+static void targets_from(uint32_t first, lb_target_spec *list, char (*text)[16]) {
+    for (uint32_t i = 0; i < N; i++) {
+        snprintf(text[i], sizeof text[i], "10.0.0.%u:80", first + i);
+        list[i] = (lb_target_spec){
+            .address = lb_str_of(text[i]), .weight = i % 4, .user = &owner[first + i],
+        };
+    }
+}
+
+static lb_status update_from(lb_upstream *up, uint32_t first, uint64_t now_ns) {
+    lb_target_spec list[N];
+    char text[N][16];
+    targets_from(first, list, text);
+    return lb_upstream_update(up, list, N, now_ns, NULL);
+}
+
+static lb_status new_upstream(lb_upstream **out) {
+    lb_upstream_spec spec = {.policy = policy, .seed = 11, .passive = lb_passive_default};
+    lb_policy_defaults(policy, spec.param);
+    lb_target_spec list[N];
+    char text[N][16];
+    targets_from(0, list, text);
+    return lb_upstream_new(out, &spec, list, N, SECOND, NULL);
+}
+
+static lb_call a_call(lb_upstream *up) {
+    lb_call call = {0};
+    CHECK(lb_upstream_acquire(up, SECOND, &call));
+    return call;
+}
+
+/* ---- alike ------------------------------------------------------------------------------------------------ */
+
+static void same_record(const lb_record *a, const lb_record *b) {
+    CHECK_EQ(a->off, b->off);
+    CHECK_EQ(a->failures, b->failures);
+    CHECK_EQ(a->ejections, b->ejections);
+    CHECK_EQ(a->ejected_until_ns, b->ejected_until_ns);
+    CHECK_EQ(a->recovered_ns, b->recovered_ns);
+    CHECK(a->used == b->used && a->leaving == b->leaving);
+}
+
+static void same_view(const lb_view *a, const lb_view *b) {
+    CHECK_EQ(a->n_members, b->n_members);
+    CHECK_EQ(a->n_usable, b->n_usable);
+    CHECK_EQ(a->total_weight, b->total_weight);
+    for (uint32_t i = 0; i < a->n_members; i++) {
+        CHECK_EQ(a->weight[i], b->weight[i]);
+        CHECK_EQ(a->slot[i], b->slot[i]);
+        CHECK(a->user[i] == b->user[i]);
+        same_record(lb_record_of(a->state, a->slot[i]), lb_record_of(b->state, b->slot[i]));
+        uint32_t open = lb_counter_read(lb_in_flight(a->state, a->slot[i]));
+        CHECK_EQ(open, lb_counter_read(lb_in_flight(b->state, b->slot[i])));
+    }
+}
+
+static void same_events(lb_upstream *a, lb_upstream *b) {
+    lb_event event, other;
+    uint64_t dropped, dropped_other;
+    bool more = true;
+    while (more) {
+        more = lb_upstream_next_event(a, &event, &dropped);
+        CHECK_EQ(more, lb_upstream_next_event(b, &other, &dropped_other));
+        CHECK_EQ(dropped, dropped_other);
+        if (more) CHECK(event.kind == other.kind && event.at_ns == other.at_ns && event.slot == other.slot);
+    }
+}
+
+/* Also the next picks, which tell of cursors, debts and the random generator. */
+static void same_upstream(lb_upstream *a, lb_upstream *b) {
+    same_view(lb_upstream_view(a), lb_upstream_view(b));
+    CHECK_EQ(lb_upstream_due(a), lb_upstream_due(b));
+    same_events(a, b);
+    for (int i = 0; i < 100; i++) CHECK_EQ(lb_upstream_pick(a, 0), lb_upstream_pick(b, 0));
+}
+
+/* ---- the changes ------------------------------------------------------------------------------------------ */
+
+static lb_status update_the_list(lb_upstream *up) { return update_from(up, N / 2, SECOND); }
+
+static lb_status set_a_weight(lb_upstream *up) { return lb_upstream_set_weight(up, 3, 77, SECOND, NULL); }
+
+static lb_status mark_unhealthy(lb_upstream *up) { return lb_upstream_set_health(up, 5, false, SECOND, NULL); }
+
+static lb_status mark_healthy(lb_upstream *up) { return lb_upstream_set_health(up, 1, true, SECOND, NULL); }
+
+static lb_status end_an_ejection(lb_upstream *up) { return lb_upstream_set_health(up, 2, true, SECOND, NULL); }
+
+static lb_status advance(lb_upstream *up) { return lb_upstream_advance(up, 60 * SECOND, NULL); }
+
+static lb_status update_when_due(lb_upstream *up) { return update_from(up, 0, 60 * SECOND); }
+
+static lb_status (*change)(lb_upstream *);              /* the one under test */
+
+static void eject(lb_upstream *up, uint32_t member) {
+    uint32_t slot = lb_upstream_view(up)->slot[member];
+    lb_call call = {.slot = slot, .generation = lb_record_of(lb_upstream_state(up), slot)->generation};
+    for (int i = 0; i < 3; i++) lb_upstream_report(up, &call, LB_FAILURE, SECOND);
+}
+
+/* An upstream that has lived: picks made, a call open, member 1 unhealthy, member 2 ejected until 11 s. */
+static lb_status lived_in(lb_upstream **out) {
+    lb_status status = new_upstream(out);
+    if (status) return status;
+    for (int i = 0; i < 7; i++) lb_upstream_pick(*out, SECOND);
+    a_call(*out);
+    status = lb_upstream_set_health(*out, 1, false, SECOND, NULL);
+    if (status) return status;
+    eject(*out, 2);
+    if (lb_upstream_due(*out) == 1) return LB_ERR_NOMEM;
+    lb_event event;
+    uint64_t dropped;
+    CHECK(lb_upstream_next_event(*out, &event, &dropped));
+    return dropped ? LB_ERR_NOMEM : LB_OK;              /* the queue itself found no memory */
+}
+
+static lb_status change_or_nothing(void) {
+    lb_upstream *up = NULL, *twin = NULL;
+    lb_status status = lived_in(&up);
+    if (!status) status = lived_in(&twin);
+    if (!status) {
+        status = change(up);
+        if (status) {
+            same_upstream(up, twin);
+            CHECK_EQ(change(up), LB_OK);                /* and the next try succeeds */
+        }
+        lb_status again = change(twin);
+        if (again) CHECK_EQ(change(twin), LB_OK);
+        same_upstream(up, twin);
+        if (!status) status = again;
+    }
+    lb_upstream_free(up);
+    lb_upstream_free(twin);
+    return status;
+}
+
+/* The queue of events finds no memory: that is no failure of the change, only a dropped event. */
+static void a_lost_event_is_counted(void) {
+    lb_upstream *up = NULL;
+    lb_event event;
+    uint64_t dropped;
+    CHECK_EQ(new_upstream(&up), LB_OK);
+    bool found = false;
+    for (int n = 0; n < 100 && !found; n++) {
+        fail_allocation(n);
+        lb_status status = lb_upstream_set_health(up, 1, false, SECOND, NULL);
+        fail_allocation(-1);
+        found = !status;
+    }
+    CHECK(!lb_upstream_next_event(up, &event, &dropped));
+    CHECK_EQ(dropped, 1);
+    CHECK_EQ(lb_upstream_set_health(up, 1, true, SECOND, NULL), LB_OK);
+    CHECK(lb_upstream_next_event(up, &event, &dropped));
+    CHECK_EQ(dropped, 0);
+    CHECK_EQ(event.kind, LB_EVENT_HEALTHY);
+    lb_upstream_free(up);
+}
+
+static void each_change_under_each_policy(void) {
+    static lb_status (*const changes[])(lb_upstream *) = {
+        update_the_list, set_a_weight, mark_unhealthy, mark_healthy, end_an_ejection, advance, update_when_due,
+    };
+    for (uint32_t p = 0; p < lb_n_policies; p++)
+        for (size_t c = 0; c < sizeof changes / sizeof *changes; c++) {
+            policy = lb_policies[p];
+            change = changes[c];
+            CHECK(every_allocation_fails_once(change_or_nothing) > 10);
+        }
+}
+
+/* ---- those that cannot report a failure ------------------------------------------------------------------- */
+
+static bool counts_as(lb_upstream *up, uint32_t member, uint32_t off) {
+    return lb_record_of(lb_upstream_state(up), lb_upstream_view(up)->slot[member])->off == off;
+}
+
+/* "The ejection stands and lb_upstream_due() is in the past." */
+static lb_status an_ejection_without_a_view(void) {
+    lb_upstream *up = NULL;
+    uint32_t weight[N];
+    lb_status status = lived_in(&up);
+    if (!status) {
+        for (uint32_t i = 0; i < N; i++) weight[i] = i % 4;
+        eject(up, 6);
+        bool stale = lb_upstream_due(up) == 1;
+        CHECK(counts_as(up, 6, LB_OFF_EJECTED));
+        CHECK_EQ(lb_upstream_view(up)->weight[6], stale ? 2 : 0);
+        walk_upstream(up, weight, stale);
+        lb_upstream_pick(up, 0);                        /* tells no time: nothing is made up for */
+        CHECK_EQ(lb_upstream_due(up) == 1, stale);
+        lb_upstream_pick(up, SECOND);
+        CHECK_EQ(lb_upstream_due(up), 11 * SECOND);
+        walk_upstream(up, weight, false);
+        status = stale ? LB_ERR_NOMEM : LB_OK;
+    }
+    lb_upstream_free(up);
+    return status;
+}
+
+static lb_status a_pick_when_something_is_due(void) {
+    lb_upstream *up = NULL;
+    lb_status status = lived_in(&up);
+    if (!status) {
+        CHECK(lb_upstream_pick(up, 60 * SECOND) != LB_NONE);            /* served by the old View, if need be */
+        bool failed = lb_upstream_due(up) == 11 * SECOND;
+        CHECK(counts_as(up, 2, failed ? LB_OFF_EJECTED : 0));
+        CHECK_EQ(lb_upstream_view(up)->weight[2], failed ? 0 : 2);
+        CHECK(lb_upstream_pick(up, 60 * SECOND) != LB_NONE);
+        CHECK_EQ(lb_upstream_due(up), LB_NEVER);
+        CHECK(counts_as(up, 2, 0));
+        status = failed ? LB_ERR_NOMEM : LB_OK;
+    }
+    lb_upstream_free(up);
+    return status;
+}
+
+static void ejections_and_picks_survive_a_failure(void) {
+    for (uint32_t p = 0; p < lb_n_policies; p++) {
+        policy = lb_policies[p];
+        CHECK(every_allocation_fails_once(an_ejection_without_a_view) > 10);
+        CHECK(every_allocation_fails_once(a_pick_when_something_is_due) > 10);
+    }
+}
+
+int main(void) {
+    policy = lb_policies[0];
+    RUN(a_lost_event_is_counted);
+    RUN(each_change_under_each_policy);
+    RUN(ejections_and_picks_survive_a_failure);
+    return check_result();
+}

@@ -1,0 +1,95 @@
+"""Contract of every selection policy: a new one is born tested."""
+
+import collections
+
+import lbcore
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+SEEDS = st.integers(0, 2**64 - 1)
+every_policy = pytest.mark.parametrize("policy", lbcore.policies())
+
+
+def upstream(policy, weights, seed, **more):
+    return lbcore.Upstream("u", [lbcore.Target(f"t{i}", weight=w) for i, w in enumerate(weights)], policy, seed=seed, **more)
+
+
+@every_policy
+@given(
+    weights=st.lists(st.integers(0, 1000), max_size=12),
+    flips=st.lists(st.tuples(st.integers(0, 11), st.booleans()), max_size=30),
+    seed=SEEDS,
+)
+def test_only_usable_targets_are_picked(policy, weights, flips, seed):
+    up = upstream(policy, weights, seed)
+    usable = [w > 0 for w in weights]
+    for i, state in flips:
+        if i < len(weights):
+            up.set_health(up.targets[i], state)
+            usable[i] = state and weights[i] > 0
+        if any(usable):
+            assert usable[up.pick().index]
+        else:
+            with pytest.raises(lbcore.NoTarget):
+                up.pick()
+            assert up.pick_or_none() is None
+
+
+@every_policy
+@given(weights=st.lists(st.integers(0, 20), min_size=1, max_size=8), seed=SEEDS, n=st.integers(1, 200))
+def test_the_same_seed_gives_the_same_picks(policy, weights, seed, n):
+    one, two = (upstream(policy, weights, seed) for _ in range(2))
+    for i in range(n):
+        a, b = one.pick_or_none(), two.pick_or_none()
+        assert (a and a.index) == (b and b.index)
+        if i % 7 == 3:
+            for up in (one, two):
+                up.set_weight(up.targets[i % len(weights)], i % 5)
+
+
+@every_policy
+@given(weights=st.lists(st.integers(1, 50), min_size=1, max_size=10), seed=SEEDS)
+def test_every_usable_target_is_reached(policy, weights, seed):
+    up = upstream(policy, weights, seed)
+    calls = [up.acquire() for _ in range(60 * sum(weights))]
+    counts = collections.Counter(call.target.index for call in calls)
+    assert set(counts) == set(range(len(weights)))
+    for call in calls:
+        call.done()
+    assert up.stats()["in_flight"] == 0
+
+
+@every_policy
+def test_shares_follow_the_weights(policy):
+    weights = [1, 2, 3, 10]
+    up = upstream(policy, weights, seed=7)
+    calls = [up.acquire() for _ in range(16_000)]
+    for i, weight in enumerate(weights):
+        share = sum(call.target.index == i for call in calls)
+        assert abs(share - 1000 * weight) < 5 * (1000 * weight) ** 0.5
+    for call in calls:
+        call.done()
+
+
+@every_policy
+def test_a_policy_describes_itself(policy):
+    described = lbcore.policies()[policy]
+    assert described.name == policy
+    assert described.summary.endswith(".")
+    for p in described.parameters:
+        assert p.min <= p.default <= p.max
+        assert p.doc.endswith(".")
+        for wrong in (p.min - 1, p.max + 1, float("nan"), "1", None, True):
+            with pytest.raises(lbcore.ConfigError) as e:
+                lbcore.policy(policy, **{p.name: wrong})
+            assert f"policy.{p.name}" in str(e.value)
+            assert str(int(p.min)) in str(e.value)
+
+
+@every_policy
+def test_one_hundred_thousand_targets(policy):
+    up = upstream(policy, [1 + i % 10 for i in range(100_000)], seed=1)
+    assert len({up.pick().index for _ in range(1000)}) > 900
+    up.set_health("t5", False)
+    assert all(up.pick().id != "t5" for _ in range(1000))
