@@ -283,16 +283,21 @@ class Engine:
         """Per object the conditions that a controller would write to its status, and every problem."""
         return self._plan.spec.report
 
-    def reload(self, source: Any = None, *, dry_run: bool = False) -> Changes:
+    def reload(
+        self, source: Any = None, *, dry_run: bool = False, prepare: Callable[[Spec], None] | None = None
+    ) -> Changes:
         """Load again (from ``source``, else from where it came from) and swap.  Blocks its caller.
 
         In-flight calls, health, and what the schedules owe are kept by name.  Raises ``ConfigError``; then everything is
-        as it was.  With ``dry_run`` nothing changes but the answer is the same.
+        as it was.  With ``dry_run`` nothing changes but the answer is the same.  ``prepare`` is called with what is about
+        to be served (to open its ports, say); what it raises stops the reload.
         """
         if self._loader is None:
             raise LbcoreError("reload: this engine was not made by lbcore.load()")
         spec = self._loader(self._source if source is None else source)
         changes = _difference(self._plan.spec, spec)
+        if prepare is not None:
+            prepare(spec)
         if not dry_run:
             self._replace(spec)
             self._source = self._source if source is None else source

@@ -49,7 +49,7 @@ static void similar_keys_spread(void) {
             char text[16];
             int n = snprintf(text, sizeof text, "svc%u", i);
             high[lb_hash_fold(text, (size_t)n, seed) >> 52]++;
-            with[lb_hash_with(lb_hash_fold("x", 1, seed), i, seed) >> 52]++;
+            with[lb_hash_words(i, 1, seed) >> 52]++;
         }
         for (int i = 0; i < 4096; i++) {
             chi_high += ((double)high[i] - 16) * ((double)high[i] - 16) / 16;

@@ -7,6 +7,7 @@ import lbcore
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twins.round_robin import RoundRobin
 
 
 def picks_of(weights, n, **how):
@@ -118,3 +119,74 @@ def test_a_long_period_keeps_its_promise_without_a_table():
     total = sum(weights)
     for j, w in enumerate(weights):
         assert abs(Fraction(20_000 * w, total) - picks.count(j)) < 1
+
+
+# ---- against the twin -------------------------------------------------------------------------------------------
+
+CHANGES = st.lists(
+    st.one_of(
+        st.tuples(st.just("pick"), st.integers(1, 40)),
+        st.tuples(st.just("weight"), st.integers(0, 5), st.integers(0, 30)),
+        st.tuples(st.just("health"), st.integers(0, 5), st.booleans()),
+        st.tuples(st.just("update"), st.lists(st.tuples(st.integers(0, 7), st.integers(0, 30)), max_size=6, unique_by=lambda t: t[0])),
+    ),
+    max_size=25,
+)
+
+
+class Pair:
+    """The core and its twin, changed together."""
+
+    def __init__(self, targets, seed, phase):
+        self.targets = dict(targets)  # name -> weight, in order
+        self.down, self.seed = set(), seed
+        self.up = lbcore.Upstream("u", self._specs(), lbcore.policy("round_robin", phase=phase), seed=seed)
+        self.twin = RoundRobin(self._effective(), seed, from_phase_zero=phase == 0)
+
+    def _specs(self):
+        return [lbcore.Target(f"t{name}", weight=w) for name, w in self.targets.items()]
+
+    def _effective(self):
+        return [0 if name in self.down else w for name, w in self.targets.items()]
+
+    def _rebuild(self, old_index):
+        self.twin = RoundRobin(self._effective(), self.seed, previous=self.twin, old_index=old_index)
+
+    def pick(self, n):
+        for _ in range(n):
+            target, want = self.up.pick_or_none(), self.twin.pick()
+            assert (target.index if target else None) == want
+
+    def weight(self, i, w):
+        if i < len(self.targets) and self.targets[name := list(self.targets)[i]] != w:
+            self.targets[name] = w
+            self.up.set_weight(self.up.targets[i], w)
+            self._rebuild(range(len(self.targets)))
+
+    def health(self, i, ok):
+        if i >= len(self.targets) or ((name := list(self.targets)[i]) not in self.down) == ok:
+            return
+        (self.down.discard if ok else self.down.add)(name)
+        self.up.set_health(self.up.targets[i], ok)
+        self._rebuild(range(len(self.targets)))
+
+    def update(self, targets):
+        before = list(self.targets)
+        self.targets = dict(targets)
+        self.down &= set(self.targets)
+        self.up.update(self._specs())
+        self._rebuild([before.index(name) if name in before else None for name in self.targets])
+
+
+@given(
+    targets=st.lists(st.tuples(st.integers(0, 7), st.integers(0, 30)), max_size=6, unique_by=lambda t: t[0]),
+    seed=st.integers(0, 2**64 - 1),
+    phase=st.integers(0, 1),
+    changes=CHANGES,
+)
+def test_the_core_is_its_twin_through_any_changes(targets, seed, phase, changes):
+    pair = Pair(targets, seed, phase)
+    pair.pick(2 * sum(w for _, w in targets))
+    for what, *how in changes:
+        getattr(pair, what)(*how)
+        pair.pick(3)

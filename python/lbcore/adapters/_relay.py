@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from typing import Protocol
@@ -21,10 +20,9 @@ except ImportError as missing:
     raise ImportError("lbcore's HTTP proxies need aiohttp: pip install 'lbcore[proxy]'") from missing
 
 from lbcore._core import Call
+from lbcore.adapters._blame import blame
 from lbcore.adapters._headers import Pairs, end_to_end
 from lbcore.errors import LbcoreError
-
-_OUR_SHORTAGE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +177,9 @@ class _Exchange:
                 outcome = Refused(400 if self.client_error else 408, str(outcome))
             return outcome, outcome
         outcome = Broken(str(error)) if self.started else Refused(504 if late else 502, str(error) or "time-out")
-        return outcome, _blame(error)
+        if isinstance(error, OSError):
+            return outcome, blame(error)
+        return outcome, ConnectionResetError(f"{type(error).__name__}: {error}")  # a disconnect, an answer not HTTP
 
 
 def _for_aiohttp(request: Request) -> tuple[list[tuple[str, str]], bool]:
@@ -195,10 +195,3 @@ def _for_aiohttp(request: Request) -> tuple[list[tuple[str, str]], bool]:
         except UnicodeDecodeError:
             raise Refused(400, f"header {name.decode('latin-1')} is not UTF-8") from None
     return headers, expects
-
-
-def _blame(error: BaseException) -> BaseException:
-    """``error`` as the call should hear it: an OSError where the target is to blame."""
-    if isinstance(error, OSError):
-        return LbcoreError(str(error)) if error.errno in _OUR_SHORTAGE else error
-    return ConnectionResetError(f"{type(error).__name__}: {error}")  # a disconnect or an answer that is not HTTP

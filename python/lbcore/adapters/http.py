@@ -11,17 +11,15 @@ target that fails before its response's head is in; 504 a time-out.  A response 
 from __future__ import annotations
 
 import asyncio
-import http
 import logging
 import math
 import socket
-from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 from lbcore._core import Match
-from lbcore.adapters._connection import Connection, Streamed, Text
-from lbcore.adapters._headers import Pairs, end_to_end, first, forwarded
-from lbcore.adapters._relay import Broken, ClientGone, Refused, Request, Timeouts, client_session, relay, web
+from lbcore.adapters._headers import end_to_end, first, forwarded
+from lbcore.adapters._relay import Broken, ClientGone, Refused, Request, Timeouts, client_session, relay
+from lbcore.adapters._server import Connection, Reply, answer, body, web
 from lbcore.errors import BadRequest, LbcoreError, NoTarget
 
 log = logging.getLogger("lbcore.http")
@@ -61,8 +59,7 @@ class HttpProxy:
         """Accept connections on ``sock``, which becomes ours."""
         self._session = client_session(self._timeouts)
         manager = web.Server(self._handle, request_factory=Connection.begin, handler_cancellation=True)
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
+        self._server = await asyncio.get_running_loop().create_server(
             lambda: Connection(manager, self._connections, self._timeouts, log), sock=sock, backlog=1024
         )
 
@@ -85,45 +82,40 @@ class HttpProxy:
         await self._session.close()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        reply = _Reply(request, self)
+        reply = Reply(request)
         try:
-            response = await self._forward(request, reply) or reply.response
+            response = await self._forward(request, reply)
         except (Broken, ClientGone) as cut:
-            log.debug("%s %s: %s", request.method, request.raw_path, cut)
+            log.info("%s %s: cut: %s", request.method, request.raw_path, cut)
             if request.transport is not None:
                 request.transport.abort()
             response = reply.response
         finally:
             request.protocol.served()  # type: ignore[attr-defined]
-        assert response is not None  # a Reply that was not started is Refused
         if self._stopping:
             response.force_close()
         return response
 
-    async def _forward(self, request: web.BaseRequest, reply: _Reply) -> web.StreamResponse | None:
-        """Relay the request; or what to answer instead."""
+    async def _forward(self, request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
+        """Relay the request, or say what to answer instead."""
         try:
             match = self._match(request)
             if match is None:
-                return _answer(404)
+                return answer(404)
             if match.answer is not None:
-                return _answer(match.answer.status, headers=match.answer.headers)
+                return answer(match.answer.status, headers=match.answer.headers)
+            outgoing = self._outgoing(request, match)
             call = match.acquire()
-            method, host, target, headers = match.forward(end_to_end(request.raw_headers))
-            headers = forwarded(headers, request.remote, request.scheme, host, append=self._append)
-            body = _body(request) if request.body_exists else None
-            await relay(
-                self._session, call, Request(method, host, target, headers, body), reply, self._timeouts.idle
-            )
-            return None
+            await relay(self._session, call, outgoing, reply, self._timeouts.idle)
+            return reply.response
         except BadRequest as error:
-            return _answer(400, error.reason)
+            return answer(400, error.reason)
         except NoTarget as error:
             after = error.retry_after
-            return _answer(error.status, headers=[] if after is None else [("Retry-After", str(math.ceil(after)))])
+            return answer(error.status, headers=() if after is None else [("Retry-After", str(math.ceil(after)))])
         except Refused as error:
             log.info("%s %s: %d: %s", request.method, request.raw_path, error.status, error)
-            return _answer(error.status)
+            return answer(error.status)
 
     def _match(self, request: web.BaseRequest) -> Match | None:
         if "websocket" in request.headers.get("Upgrade", "").lower():
@@ -135,16 +127,9 @@ class HttpProxy:
         except BadRequest:
             raise
         except LbcoreError:
-            return None  # a reload has removed this listener since the request came in
+            return None  # a reload has removed this listener since the connection was made
 
-
-class _Reply:
-    """The client's side of a relay."""
-
-    def __init__(self, request: web.BaseRequest, proxy: HttpProxy) -> None:
-        self._request = request
-        self._proxy = proxy
-        self.response: Streamed | None = None
-
-    async def start(self, status: int, reason: str, headers: Pairs) -> None:
-        ...
+    def _outgoing(self, request: web.BaseRequest, match: Match) -> Request:
+        method, host, target, headers = match.forward(end_to_end(request.raw_headers))
+        headers = forwarded(headers, request.remote, request.scheme, host, append=self._append)  # type: ignore[arg-type]
+        return Request(method, host, target, headers, body(request) if request.body_exists else None)

@@ -7,6 +7,8 @@ and decides nothing.  ``binding=False`` makes a call a third cheaper.
 """
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -36,3 +38,4 @@ include "split.pxi"
 include "route.pxi"
 include "match.pxi"
 include "router.pxi"
+include "hot.pxi"

@@ -46,8 +46,6 @@ cdef class Upstream:
 
     def pick(self, key=None, *, within=None, exclude=None):
         """The next target by the policy; nothing is counted.  Raises NoTarget if nobody is usable."""
-        if key is None and within is None and exclude is None and lb_upstream_is_replaying(self.ptr):
-            return <object>lb_upstream_replay_user(self.ptr)
         target = self.chosen(key, within, exclude)
         if target is None:
             raise self.nobody()

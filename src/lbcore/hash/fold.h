@@ -61,9 +61,9 @@ static inline uint64_t lb_hash_fold(const char *p, size_t n, uint64_t seed) {
     return lb_fold(a ^ secret, b ^ h);
 }
 
-/* Mix a second word into a hash: for keys made of a number and bytes. */
-static inline uint64_t lb_hash_with(uint64_t hash, uint64_t word, uint64_t seed) {
-    return lb_fold(hash ^ seed, word ^ 0xD1B54A32D192ED03u);
+/* The hash of two words: of a number and the hash of some bytes, or of a number and the bytes themselves. */
+static inline uint64_t lb_hash_words(uint64_t a, uint64_t b, uint64_t seed) {
+    return lb_fold(a ^ seed, b ^ seed ^ 0xD1B54A32D192ED03u);
 }
 
 #endif

@@ -5,6 +5,8 @@
 #include "base/exact.h"
 
 #define ROOM ((int64_t)1 << 61)                 /* for debts, and again for time: see Limits */
+#define FRACTION_BITS 40
+#define RANK_BITS 24
 
 /* ---- time: whole + part/period ------------------------------------------------------------------------------ */
 
@@ -34,29 +36,59 @@ static lb_quota_time turns(const lb_quota *q, uint64_t n) {
     return sum;
 }
 
-/* True if the target may take a turn now: key/w <= whole + part/W. */
-static bool is_due(const lb_quota *q, const lb_quota_node *node) {
-    int64_t missing = node->key - q->now.whole * node->weight;
-    if (missing <= 0) return true;
-    if (missing >= (int64_t)node->weight) return false;         /* part/W < 1 */
-    return (uint64_t)missing * q->period <= q->now.part * node->weight;
+/* ---- moments: whole + part/weight, the fraction in 40 bits ------------------------------------------------------- */
+
+static uint32_t rank_of(lb_quota_node node) { return (uint32_t)(node.tail & (((uint64_t)1 << RANK_BITS) - 1)); }
+
+/* The exact part: it was rounded down by less than weight * 2^-40 < 1. */
+static uint64_t part_of(lb_quota_node node, uint32_t weight) {
+    return ((node.tail >> RANK_BITS) * weight + (((uint64_t)1 << FRACTION_BITS) - 1)) >> FRACTION_BITS;
 }
 
-/* ---- 4-ary heaps of nodes that carry all that is compared ----------------------------------------------------- */
-
-/* key/weight ascending, ties by rank. */
-static bool before(const lb_quota_node *a, const lb_quota_node *b) {
-    int order = lb_product_order(a->key, b->weight, b->key, a->weight);
-    return (order < 0) | ((order == 0) & (a->rank < b->rank));
+static lb_quota_node moment(int64_t whole, uint64_t part, uint32_t weight, uint32_t rank) {
+    return (lb_quota_node){whole, (part << FRACTION_BITS) / weight << RANK_BITS | rank};
 }
 
-/* Put `node` into the hole at i or above it. */
-static void rise(lb_quota_node *heap, uint32_t i, lb_quota_node node) {
-    while (i > 0) {
-        uint32_t parent = (i - 1) / 4;
-        if (!before(&node, &heap[parent])) break;
-        heap[i] = heap[parent];
-        i = parent;
+/* The moment at which the target has earned `steps` more. */
+static lb_quota_node after(const lb_quota *q, lb_quota_node node, int64_t steps) {
+    uint32_t rank = rank_of(node), weight = q->weight[rank];
+    uint64_t sum = (uint64_t)steps + part_of(node, weight);
+    return moment(node.whole + (int64_t)(sum / weight), sum % weight, weight, rank);
+}
+
+static lb_quota_node deadline(const lb_quota *q, lb_quota_node node) { return after(q, node, q->pick - 2 * q->a); }
+
+/* True if now is not before the release. */
+static bool is_due(const lb_quota *q, lb_quota_node node) {
+    if (node.whole != q->now.whole) return node.whole < q->now.whole;
+    uint32_t weight = q->weight[rank_of(node)];
+    return part_of(node, weight) * q->period <= q->now.part * weight;
+}
+
+/* ---- 4-ary heaps ---------------------------------------------------------------------------------------------------- */
+
+/* 1 if a's moment is the earlier one, ties by rank; else 0. */
+static uint32_t before(lb_quota_node a, lb_quota_node b) {
+    return (uint32_t)((a.whole < b.whole) | ((a.whole == b.whole) & (a.tail < b.tail)));
+}
+
+/* The least of up to four siblings.  Computed, not branched to: no processor could foresee the way. */
+static uint32_t least(const lb_quota_node *heap, uint32_t n, uint32_t first) {
+    if (first + 3 < n) {
+        uint32_t left = first + before(heap[first + 1], heap[first]);
+        uint32_t right = first + 2 + before(heap[first + 3], heap[first + 2]);
+        return left + (right - left) * before(heap[right], heap[left]);
+    }
+    uint32_t best = first;
+    for (uint32_t i = first + 1; i < n; i++) best += (i - best) * before(heap[i], heap[best]);
+    return best;
+}
+
+/* Put `node` into the hole at i or above it, not above `top`. */
+static void rise(lb_quota_node *heap, uint32_t top, uint32_t i, lb_quota_node node) {
+    while (i > top && before(node, heap[(i - 1) / 4])) {
+        heap[i] = heap[(i - 1) / 4];
+        i = (i - 1) / 4;
     }
     heap[i] = node;
 }
@@ -64,19 +96,13 @@ static void rise(lb_quota_node *heap, uint32_t i, lb_quota_node node) {
 /* Let the hole at `top` sink to a leaf, then put `node` where it belongs on that path.  A node from the end belongs
  * near the end, so this compares less than testing it on the way down. */
 static void sink(lb_quota_node *heap, uint32_t n, uint32_t top, lb_quota_node node) {
-    uint32_t hole = top;
-    for (uint32_t child = 4 * hole + 1; child < n; child = 4 * hole + 1) {
-        uint32_t best = child, end = child + 4 < n ? child + 4 : n;
-        while (++child < end)
-            best = before(&heap[child], &heap[best]) ? child : best;
+    uint32_t hole = top, child;
+    while ((child = 4 * hole + 1) < n) {
+        uint32_t best = least(heap, n, child);
         heap[hole] = heap[best];
         hole = best;
     }
-    while (hole > top && before(&node, &heap[(hole - 1) / 4])) {
-        heap[hole] = heap[(hole - 1) / 4];
-        hole = (hole - 1) / 4;
-    }
-    heap[hole] = node;
+    rise(heap, top, hole, node);
 }
 
 static lb_quota_node pop(lb_quota_node *heap, uint32_t *n) {
@@ -89,31 +115,28 @@ static void make_heap(lb_quota_node *node, uint32_t n) {
     for (uint32_t i = (n + 2) / 4; i-- > 0;) sink(node, n, i, node[i]);
 }
 
-/* ---- turns ------------------------------------------------------------------------------------------------------ */
+/* ---- turns ---------------------------------------------------------------------------------------------------------- */
 
+/* Move the origin of time to now.whole. */
 static void rebase(lb_quota *q) {
-    for (uint32_t i = 0; i < q->n_waiting; i++) q->waiting[i].key -= q->now.whole * q->waiting[i].weight;
-    for (uint32_t i = 0; i < q->n_due; i++) q->due[i].key -= q->now.whole * q->due[i].weight;
+    for (uint32_t i = 0; i < q->n_waiting; i++) q->waiting[i].whole -= q->now.whole;
+    for (uint32_t i = 0; i < q->n_due; i++) q->due[i].whole -= q->now.whole;
     q->now.whole = 0;
-}
-
-static lb_quota_node with_deadline(const lb_quota *q, lb_quota_node node) {
-    node.key += q->pick - 2 * q->a;
-    return node;
 }
 
 static void tick(lb_quota *q) {
     q->now = later(q, q->now, q->turn);
-    if (q->now.whole > q->rebase_at) rebase(q);
-    while (q->n_waiting > 0 && is_due(q, &q->waiting[0]))
-        rise(q->due, q->n_due++, with_deadline(q, pop(q->waiting, &q->n_waiting)));
+    if (q->now.whole > ROOM) rebase(q);
+    while (q->n_waiting > 0 && is_due(q, q->waiting[0])) {
+        lb_quota_node released = pop(q->waiting, &q->n_waiting);
+        rise(q->due, 0, q->n_due++, deadline(q, released));
+    }
 }
 
 static uint32_t take(lb_quota *q) {
-    lb_quota_node node = pop(q->due, &q->n_due);
-    node.key += 2 * q->a;                       /* from this deadline to the release after it */
-    rise(q->waiting, q->n_waiting++, node);
-    return node.rank;
+    lb_quota_node taker = pop(q->due, &q->n_due);
+    rise(q->waiting, 0, q->n_waiting++, after(q, taker, 2 * q->a));     /* the release that follows the deadline */
+    return rank_of(taker);
 }
 
 uint32_t lb_quota_next(lb_quota *q) {
@@ -122,88 +145,80 @@ uint32_t lb_quota_next(lb_quota *q) {
     return rank;
 }
 
-/* ---- beginning ---------------------------------------------------------------------------------------------------- */
+/* ---- beginning -------------------------------------------------------------------------------------------------------- */
 
 static void choose_steps(lb_quota *q) {
-    int64_t per_a = q->n > 1 ? 2 * ((int64_t)q->n - 1) : 1;     /* 1/a */
+    int64_t k = q->n, per_a = k > 1 ? 2 * k - 2 : 1;
     q->bits = LB_DEBT_BITS;
-    while (per_a > ROOM / (2 * (int64_t)q->n + 2) >> q->bits) q->bits--;
+    while (per_a > ROOM / (2 * k + 2) >> q->bits) q->bits--;
     q->pick = per_a * ((int64_t)1 << q->bits);
-    q->a = q->n > 1 ? (int64_t)1 << q->bits : 0;
+    q->a = k > 1 ? (int64_t)1 << q->bits : 0;
+    q->turn = (lb_quota_time){q->pick / (int64_t)q->period, (uint64_t)q->pick % q->period};
 }
 
 lb_status lb_quota_init(lb_quota *q, const uint32_t *weight, const uint32_t *member, uint32_t n, lb_error *err) {
-    lb_quota_node *node = lb_alloc_array(2 * (size_t)n + 16, sizeof *node);
-    if (!node) return lb_no_memory(err, "policy");
-    uint64_t divisor = 0, sum = 0;
-    uint32_t heaviest = 0;
+    q->n = n;
+    q->waiting = lb_alloc_array(n, sizeof *q->waiting);
+    q->due = lb_alloc_array(n, sizeof *q->due);
+    q->weight = lb_alloc_array(n, sizeof *q->weight);
+    if (!q->waiting || !q->due || !q->weight) return lb_no_memory(err, "policy");
+    uint64_t divisor = 0;
     for (uint32_t r = 0; r < n; r++) divisor = lb_gcd(weight[member[r]], divisor);
-    for (uint32_t r = 0; r < n; r++) {
-        uint32_t w = (uint32_t)(weight[member[r]] / divisor);
-        node[r] = (lb_quota_node){0, w, r};
-        sum += w;
-        if (w > heaviest) heaviest = w;
-    }
-    *q = (lb_quota){.n = n, .n_waiting = n, .period = sum, .waiting = node, .due = node + n, .rebase_at = ROOM / heaviest};
+    for (uint32_t r = 0; r < n; r++) q->period += q->weight[r] = (uint32_t)(weight[member[r]] / divisor);
     choose_steps(q);
-    q->turn = (lb_quota_time){q->pick / (int64_t)sum, (uint64_t)q->pick % sum};
     return LB_OK;
 }
 
-void lb_quota_free(lb_quota *q) { lb_free(q->waiting); }        /* due is the second half */
+void lb_quota_free(lb_quota *q) {
+    lb_free(q->waiting);
+    lb_free(q->due);
+    lb_free(q->weight);
+}
 
-/* Divide the nodes, all of them in `waiting` in any order, into the two heaps. */
-static void divide(lb_quota *q) {
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < q->n; i++) {
-        if (is_due(q, &q->waiting[i])) q->due[q->n_due++] = with_deadline(q, q->waiting[i]);
-        else q->waiting[kept++] = q->waiting[i];
-    }
-    q->n_waiting = kept;
-    make_heap(q->waiting, q->n_waiting);
-    make_heap(q->due, q->n_due);
+static void place(lb_quota *q, lb_quota_node release) {
+    if (is_due(q, release)) q->due[q->n_due++] = deadline(q, release);
+    else q->waiting[q->n_waiting++] = release;
 }
 
 void lb_quota_start(lb_quota *q, const int64_t *debt, uint64_t phase) {
-    lb_quota_time at = turns(q, phase);
+    lb_quota_time begin = turns(q, phase);
     uint64_t missing = phase;
-    for (uint32_t i = 0; i < q->n; i++) {
-        lb_quota_node *node = &q->waiting[i];
-        uint64_t had = phase * node->weight / q->period;
+    q->now = (lb_quota_time){0, begin.part};
+    for (uint32_t r = 0; r < q->n; r++) {
+        int64_t w = q->weight[r], owed = debt ? lb_floor_div(debt[r], LB_ONE_PICK >> q->bits) : 0;
+        uint64_t had = phase * (uint64_t)w / q->period;
         /* Two large terms that nearly cancel: modulo 2^64 their difference is exact. */
-        node->key = (int64_t)(had * (uint64_t)q->pick - (uint64_t)at.whole * node->weight) + q->a;
-        if (debt) node->key -= lb_floor_div(debt[node->rank], LB_ONE_PICK >> q->bits) * (q->pick >> q->bits);
+        int64_t key = (int64_t)(had * (uint64_t)q->pick - (uint64_t)begin.whole * (uint64_t)w);
+        key += q->a - owed * (q->pick >> q->bits);
+        int64_t whole = lb_floor_div(key, w);
+        place(q, moment(whole, (uint64_t)(key - whole * w), q->weight[r], r));
         missing -= had;
     }
-    q->now = (lb_quota_time){0, at.part};
-    divide(q);
+    make_heap(q->waiting, q->n_waiting);
+    make_heap(q->due, q->n_due);
     while (missing-- > 0) take(q);
     tick(q);
 }
 
-/* ---- reading -------------------------------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------------------------------------------ */
 
-/* `now` is the time of the next turn, which nobody has been paid for yet: hence one turn more. */
+static lb_quota_node node_at(const lb_quota *q, uint32_t place) {
+    return place < q->n_waiting ? q->waiting[place] : q->due[place - q->n_waiting];
+}
+
+/* `now` is the time of the next turn, which nobody has taken yet: hence one turn more. */
 lb_quota_time lb_quota_ago(const lb_quota *q, uint64_t back) {
     return earlier(q, q->now, turns(q, back + 1));
 }
 
-static const lb_quota_node *node_at(const lb_quota *q, uint32_t place) {
-    return place < q->n_waiting ? &q->waiting[place] : &q->due[place - q->n_waiting];
-}
-
-uint32_t lb_quota_rank(const lb_quota *q, uint32_t place) { return node_at(q, place)->rank; }
+uint32_t lb_quota_rank(const lb_quota *q, uint32_t place) { return rank_of(node_at(q, place)); }
 
 int64_t lb_quota_debt(const lb_quota *q, uint32_t place, lb_quota_time then, uint32_t given) {
-    const lb_quota_node *node = node_at(q, place);
-    int64_t release = node->key - (place < q->n_waiting ? 0 : q->pick - 2 * q->a);
-    uint64_t part = then.part * node->weight / q->period;
-    /* Modulo 2^64, as in lb_quota_start(): the result is small. */
-    uint64_t steps = (uint64_t)then.whole * node->weight + part + (uint64_t)q->a - (uint64_t)release
-                   + given * (uint64_t)q->pick;
+    lb_quota_node node = node_at(q, place);
+    uint32_t w = q->weight[rank_of(node)];
+    int64_t until_moment = place < q->n_waiting ? q->a : q->pick - q->a;        /* the debt that it is the moment of */
+    /* debt = until_moment - steps still to earn + picks given back; modulo 2^64, for the result is small. */
+    uint64_t steps = (uint64_t)until_moment + (uint64_t)(then.whole - node.whole) * w - part_of(node, w)
+                   + then.part * w / q->period + given * (uint64_t)q->pick;
     return lb_floor_div((int64_t)steps, q->pick >> q->bits) * (LB_ONE_PICK >> q->bits);
-}
-
-void lb_quota_shares(const lb_quota *q, uint32_t *share) {
-    for (uint32_t place = 0; place < q->n; place++) share[node_at(q, place)->rank] = node_at(q, place)->weight;
 }

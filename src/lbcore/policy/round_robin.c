@@ -19,7 +19,7 @@
  *         partner drawn by lb_rng_below(place + 1); the phase is lb_rng_next() % period, drawn after it.
  * Bound   within 1 pick of the exact share at every prefix from phase 0, within 2 from any other phase.
  * Cost    pick: recording O(log n), replaying a table read.  build O(n); into a phase O(n log n).
- *         Memory: 40 bytes a target and 4 a turn of the period (4 KiB or 4 bytes a target where it is not replayed).
+ *         Memory: 44 bytes a target and 4 a turn of the period (4 KiB or 4 bytes a target where it is not replayed).
  * Keeps   turns [cursor, cursor + ahead) of the ring are the next picks; while replaying, all are.
  *         pick() and peek write to the state: one caller at a time.
  */
@@ -28,6 +28,8 @@
 #include "base/alloc.h"
 #include "base/exact.h"
 #include "policy/quota.h"
+
+#include <string.h>
 
 #define MAX_PERIOD (1u << 20)       /* longer ones are not replayed */
 #define LOOK_AHEAD 1024u            /* the least room of a ring */
@@ -54,7 +56,7 @@ static const lb_param params[] = {
 /* ---- recording -------------------------------------------------------------------------------------------------- */
 
 static void begin_period(state *s) {
-    lb_quota_shares(&s->quota, s->left);
+    memcpy(s->left, s->quota.weight, s->quota.n * sizeof *s->left);
     s->exact = true;
 }
 

@@ -14,17 +14,16 @@
 
 typedef struct rank { uint64_t precedence, tie; } rank;
 
-/* A candidate before its list is closed: one host and path of one specification. */
+/* A candidate on its way into its list: one host and path of one specification. */
 typedef struct pending {
     rank rank;
-    uint32_t list, route, rule;
+    uint32_t node, route, rule;
 } pending;
 
 typedef struct builder {
     lb_router *router;              /* the table grows in place, arrays come from the vectors at the end */
-    lb_vec buckets, nodes, parents, lists, rules, predicates;
+    lb_vec buckets, nodes, parents, rules, predicates;      /* a node counts its candidates until the end */
     pending *pending;
-    uint32_t *order;                /* indices of `pending`, grouped by list */
     uint32_t n_pending;
 } builder;
 
@@ -126,13 +125,12 @@ static bool compile_rule(builder *b, compiled *c) {
 /* ---- hosts, paths ----------------------------------------------------------------------------------------- */
 
 static lb_bucket *bucket_at(builder *b, uint32_t i) { return (lb_bucket *)b->buckets.items + i; }
-static uint32_t *node_list(builder *b, uint32_t node) { return (uint32_t *)b->nodes.items + node; }
+static uint32_t *node_at(const builder *b, uint32_t i) { return (uint32_t *)b->nodes.items + i; }
 
 static uint32_t new_node(builder *b, uint32_t parent) {
-    uint32_t *own = b->nodes.n < LB_N_NODES_MAX ? lb_vec_push(&b->nodes) : NULL;
-    uint32_t *up = own ? lb_vec_push(&b->parents) : NULL;
+    if (b->nodes.n == LB_N_NODES_MAX || !lb_vec_push(&b->nodes)) return LB_NONE;
+    uint32_t *up = lb_vec_push(&b->parents);
     if (!up) return LB_NONE;
-    *own = LB_NONE;
     *up = parent;
     return b->nodes.n - 1;
 }
@@ -145,34 +143,29 @@ static uint32_t new_bucket(builder *b) {
     return b->buckets.n - 1;
 }
 
-static uint32_t new_list(builder *b) { return lb_vec_push(&b->lists) ? b->lists.n - 1 : LB_NONE; }
-
-/* The child of `node` for `segment`, made if need be; LB_NONE: out of memory. */
-static uint32_t child_at(builder *b, uint32_t node, lb_str segment) {
-    uint32_t *child = lb_table_at(&b->router->table, node, segment);
-    if (child && *child == LB_NONE) *child = new_node(b, node);
-    return child ? *child : LB_NONE;
+/* The node under (owner, key), made as a child of `parent` if need be; LB_NONE: out of memory. */
+static uint32_t node_under(builder *b, uint32_t owner, lb_str key, uint32_t parent) {
+    uint32_t *node = lb_table_at(&b->router->table, owner, key);
+    if (node && *node == LB_NONE) *node = new_node(b, parent);
+    return node ? *node : LB_NONE;
 }
 
-static uint32_t list_of_prefix(builder *b, lb_bucket *bucket, lb_str path) {
-    uint32_t node = bucket->root;
-    bucket->has_prefix = true;
+static uint32_t node_of_prefix(builder *b, uint32_t root, lb_str path) {
+    uint32_t node = root;
     path = without_trailing_slash(path);
     for (size_t i = 0; i < path.len && node != LB_NONE;) {
         size_t begin = ++i;
         while (i < path.len && path.data[i] != '/') i++;
-        node = child_at(b, node, (lb_str){path.data + begin, i - begin});
+        node = node_under(b, node, (lb_str){path.data + begin, i - begin}, node);
     }
-    if (node == LB_NONE) return LB_NONE;
-    if (*node_list(b, node) == LB_NONE) *node_list(b, node) = new_list(b);
-    return *node_list(b, node);
+    return node;
 }
 
-static uint32_t list_of_exact(builder *b, lb_bucket *bucket, lb_str path) {
-    bucket->has_exact = b->router->has_exact = true;
-    uint32_t *list = lb_table_at(&b->router->table, bucket->root, path);
-    if (list && *list == LB_NONE) *list = new_list(b);
-    return list ? *list : LB_NONE;
+static uint32_t node_of_path(builder *b, lb_bucket *bucket, const lb_route_spec *spec) {
+    bool exact = spec->path_type == LB_PATH_EXACT;
+    bucket->has_exact |= exact;
+    bucket->has_prefix |= !exact;
+    return exact ? node_under(b, bucket->root, spec->path, LB_NONE) : node_of_prefix(b, bucket->root, spec->path);
 }
 
 static uint32_t bucket_of(builder *b, const lb_spec_host *host) {
@@ -187,11 +180,10 @@ static lb_status add_candidate(builder *b, const compiled *c, const lb_spec_host
     if (host && b->buckets.n > LB_N_HOSTS_MAX)
         return lb_fail(err, LB_ERR_CONFIG, "", "more than 1048576 different hosts");
     uint32_t bucket = bucket_of(b, host);
-    if (bucket == LB_NONE) return lb_no_memory(err, "routes");
-    uint32_t list = c->spec->path_type == LB_PATH_EXACT ? list_of_exact(b, bucket_at(b, bucket), c->spec->path)
-                                                        : list_of_prefix(b, bucket_at(b, bucket), c->spec->path);
-    if (list == LB_NONE) return lb_no_memory(err, "routes");
-    b->pending[b->n_pending++] = (pending){rank_of(c, host), list, c->route, c->rule};
+    uint32_t node = bucket == LB_NONE ? LB_NONE : node_of_path(b, bucket_at(b, bucket), c->spec);
+    if (node == LB_NONE) return lb_no_memory(err, "routes");
+    ++*node_at(b, node);
+    b->pending[b->n_pending++] = (pending){rank_of(c, host), node, c->route, c->rule};
     return LB_OK;
 }
 
@@ -219,65 +211,75 @@ static lb_status add_spec(builder *b, const lb_route_spec *spec, uint32_t route,
 
 /* ---- candidates, sorted ----------------------------------------------------------------------------------- */
 
-static bool out_of_order(const builder *b, uint32_t left, uint32_t right) {
-    return precedes(&b->pending[right].rank, &b->pending[left].rank);
+/* In here candidates[].route is an index into b->pending. */
+static bool out_of_order(const builder *b, const lb_candidate *left, const lb_candidate *right) {
+    return precedes(&b->pending[right->route].rank, &b->pending[left->route].rank);
 }
 
-static void sift_down(const builder *b, uint32_t *heap, uint32_t root, uint32_t n) {
+static void swap(lb_candidate *a, lb_candidate *b) {
+    lb_candidate was = *a;
+    *a = *b;
+    *b = was;
+}
+
+static void sift_down(const builder *b, lb_candidate *heap, uint32_t root, uint32_t n) {
     for (uint32_t child; (child = 2 * root + 1) < n; root = child) {
-        if (child + 1 < n && out_of_order(b, heap[child + 1], heap[child])) child++;
-        if (!out_of_order(b, heap[child], heap[root])) return;
-        uint32_t swapped = heap[root];
-        heap[root] = heap[child];
-        heap[child] = swapped;
+        if (child + 1 < n && out_of_order(b, &heap[child + 1], &heap[child])) child++;
+        if (!out_of_order(b, &heap[child], &heap[root])) return;
+        swap(&heap[root], &heap[child]);
     }
 }
 
 /* Heap sort: in place, n log n for every input, and no recursion.  Most lists hold one, or are in order already. */
-static void sort_list(const builder *b, uint32_t *list, uint32_t n) {
+static void sort_list(const builder *b, lb_candidate *list, uint32_t n) {
     uint32_t sorted = 1;
-    while (sorted < n && !out_of_order(b, list[sorted - 1], list[sorted])) sorted++;
+    while (sorted < n && !out_of_order(b, &list[sorted - 1], &list[sorted])) sorted++;
     if (sorted >= n) return;
     for (uint32_t i = n / 2; i-- > 0;) sift_down(b, list, i, n);
     while (n-- > 1) {
-        uint32_t last = list[0];
-        list[0] = list[n];
-        list[n] = last;
+        swap(&list[0], &list[n]);
         sift_down(b, list, 0, n);
     }
 }
 
-/* Counting sort by list: `first` counts, then says where each list begins. */
-static void group_by_list(builder *b, lb_list *lists, uint32_t n_lists) {
-    for (uint32_t i = 0; i < b->n_pending; i++) lists[b->pending[i].list + 1].first++;
-    for (uint32_t i = 0; i < n_lists; i++) lists[i + 1].first += lists[i].first;
-    for (uint32_t i = b->n_pending; i-- > 0;) b->order[--lists[b->pending[i].list + 1].first] = i;
-    /* lists[i + 1].first is now where list i begins. */
-    for (uint32_t i = 0; i < n_lists; i++) lists[i].first = lists[i + 1].first;
-    lists[n_lists].first = b->n_pending;
+static uint32_t count_lists(const builder *b) {
+    uint32_t n = 0;
+    for (uint32_t node = 0; node < b->nodes.n; node++) n += *node_at(b, node) > 0;
+    return n;
 }
 
-static void sort_candidates(builder *b) {
-    lb_list *lists = b->lists.items;
-    uint32_t n_lists = b->lists.n - 1;                      /* the last one is the end */
-    group_by_list(b, lists, n_lists);
-    for (uint32_t i = 0; i < n_lists; i++)
-        sort_list(b, b->order + lists[i].first, lists[i + 1].first - lists[i].first);
-    for (uint32_t i = 0; i < b->n_pending; i++) {
-        const pending *p = &b->pending[b->order[i]];
-        b->router->candidates[i] = (lb_candidate){p->route, p->rule};
+/* A node's count becomes where its candidates begin (LB_NONE: it has none). */
+static void group_by_node(builder *b, lb_candidate *candidates) {
+    uint32_t end = 0;
+    for (uint32_t node = 0; node < b->nodes.n; node++) {
+        uint32_t *count = node_at(b, node);
+        if (*count == 0) {
+            *count = LB_NONE;
+            continue;
+        }
+        end += *count;
+        *count = end;
+        candidates[end++] = (lb_candidate){LB_NONE, LB_NONE};
     }
+    for (uint32_t i = b->n_pending; i-- > 0;) candidates[--*node_at(b, b->pending[i].node)].route = i;
+}
+
+/* Sort the list at `begin`, replace indices by what they stand for, and end it with the list `above`. */
+static void close_list(const builder *b, lb_candidate *begin, uint32_t above) {
+    lb_candidate *end = begin;
+    while (end->route != LB_NONE) end++;
+    sort_list(b, begin, (uint32_t)(end - begin));
+    for (lb_candidate *c = begin; c < end; c++) *c = (lb_candidate){b->pending[c->route].route, b->pending[c->route].rule};
+    end->rule = above;
 }
 
 /* Parents are older than their children: one ascending pass gives each node the nearest list above it. */
-static void link_lists(builder *b) {
-    lb_list *lists = b->lists.items;
-    for (uint32_t i = 0; i < b->lists.n; i++) lists[i].above = LB_NONE;
+static void close_lists(builder *b, lb_candidate *candidates) {
     for (uint32_t node = 0; node < b->nodes.n; node++) {
-        uint32_t parent = ((uint32_t *)b->parents.items)[node], *own = node_list(b, node);
-        uint32_t above = parent == LB_NONE ? LB_NONE : *node_list(b, parent);
-        if (*own == LB_NONE) *own = above;
-        else lists[*own].above = above;
+        uint32_t parent = ((const uint32_t *)b->parents.items)[node], *begin = node_at(b, node);
+        uint32_t above = parent == LB_NONE ? LB_NONE : *node_at(b, parent);
+        if (*begin == LB_NONE) *begin = above;
+        else close_list(b, candidates + *begin, above);
     }
 }
 
@@ -287,32 +289,30 @@ static bool take_arrays(builder *b) {
     lb_router *r = b->router;
     r->n_buckets = b->buckets.n;
     r->n_nodes = b->nodes.n;
-    r->n_lists = b->lists.n - 1;
     r->n_rules = b->rules.n - 1;
     r->n_predicates = b->predicates.n;
-    r->n_candidates = b->n_pending;
-    return lb_vec_take(&b->buckets, &r->buckets) && lb_vec_take(&b->nodes, &r->nodes)
-           && lb_vec_take(&b->lists, &r->lists) && lb_vec_take(&b->rules, &r->rules)
+    return lb_vec_take(&b->buckets, &r->buckets) && lb_vec_take(&b->nodes, &r->nodes) && lb_vec_take(&b->rules, &r->rules)
            && lb_vec_take(&b->predicates, &r->predicates) && lb_table_fit(&r->table);
 }
 
 static bool finish(builder *b) {
-    uint32_t *end = lb_vec_push(&b->rules);
-    if (!end || new_list(b) == LB_NONE) return false;       /* the ends of the last rule and the last list */
+    lb_router *r = b->router;
+    uint32_t *end = lb_vec_push(&b->rules);                 /* where the last rule ends */
+    if (!end) return false;
     *end = b->predicates.n;
-    b->order = lb_alloc_array(b->n_pending, sizeof *b->order);
-    b->router->candidates = lb_alloc_array(b->n_pending, sizeof *b->router->candidates);
-    if (!b->order || !b->router->candidates) return false;
-    sort_candidates(b);
-    link_lists(b);
+    r->n_candidates = b->n_pending + count_lists(b);
+    r->candidates = lb_alloc_array(r->n_candidates, sizeof *r->candidates);
+    if (!r->candidates) return false;
+    group_by_node(b, r->candidates);
+    close_lists(b, r->candidates);
     return take_arrays(b);
 }
 
 static lb_status count_candidates(const lb_route_spec *specs, uint32_t n, uint32_t *n_candidates, lb_error *err) {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < n; i++) sum += specs[i].n_hosts ? specs[i].n_hosts : 1;
-    if (sum >= LB_NONE) return lb_fail(err, LB_ERR_CONFIG, "routes", "%llu hosts in all; at most 4294967294",
-                                       (unsigned long long)sum);
+    if (sum > LB_N_CANDIDATES_MAX)
+        return lb_fail(err, LB_ERR_CONFIG, "routes", "%llu hosts in all; at most 2147483647", (unsigned long long)sum);
     *n_candidates = (uint32_t)sum;
     return LB_OK;
 }
@@ -323,7 +323,7 @@ static lb_status build(builder *b, const lb_route_spec *specs, uint32_t n, uint6
     if (status != LB_OK) return status;
     b->router = lb_alloc_zero(1, sizeof *b->router);
     b->pending = lb_alloc_array(n_candidates, sizeof *b->pending);
-    if (!b->router || !b->pending || !lb_table_init(&b->router->table, seed) || new_bucket(b) == LB_NONE)
+    if (!b->router || !b->pending || !lb_table_init(&b->router->table, n_candidates, seed) || new_bucket(b) == LB_NONE)
         return lb_no_memory(err, "routes");
     for (uint32_t i = 0; i < n && status == LB_OK; i++) status = add_spec(b, &specs[i], i, err);
     if (status == LB_OK && !finish(b)) status = lb_no_memory(err, "routes");
@@ -335,7 +335,6 @@ static void builder_init(builder *b) {
     lb_vec_init(&b->buckets, sizeof(lb_bucket));
     lb_vec_init(&b->nodes, sizeof(uint32_t));
     lb_vec_init(&b->parents, sizeof(uint32_t));
-    lb_vec_init(&b->lists, sizeof(lb_list));
     lb_vec_init(&b->rules, sizeof(uint32_t));
     lb_vec_init(&b->predicates, sizeof(lb_predicate));
 }
@@ -344,11 +343,9 @@ static void builder_free(builder *b) {
     lb_vec_free(&b->buckets);
     lb_vec_free(&b->nodes);
     lb_vec_free(&b->parents);
-    lb_vec_free(&b->lists);
     lb_vec_free(&b->rules);
     lb_vec_free(&b->predicates);
     lb_free(b->pending);
-    lb_free(b->order);
 }
 
 lb_status lb_router_new(lb_router **out, const lb_route_spec *specs, uint32_t n, lb_flavor flavor, uint64_t seed,
@@ -369,7 +366,6 @@ void lb_router_free(lb_router *router) {
     lb_table_free(&router->table);
     lb_free(router->buckets);
     lb_free(router->nodes);
-    lb_free(router->lists);
     lb_free(router->candidates);
     lb_free(router->rules);
     lb_free(router->predicates);
@@ -378,6 +374,6 @@ void lb_router_free(lb_router *router) {
 
 size_t lb_router_memory(const lb_router *r) {
     return sizeof *r + lb_table_memory(&r->table) + r->n_buckets * sizeof *r->buckets + r->n_nodes * sizeof *r->nodes
-           + (r->n_lists + 1) * sizeof *r->lists + r->n_candidates * sizeof *r->candidates
+           + r->n_candidates * sizeof *r->candidates
            + (r->n_rules + 1) * sizeof *r->rules + r->n_predicates * sizeof *r->predicates;
 }

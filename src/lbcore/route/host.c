@@ -5,7 +5,7 @@
  *         non-ASCII) refused."  RFC 3986 section 3.2.2, RFC 1035 section 2.3.4 (63 and 253 bytes).
  *         Percent-encoding, IPvFuture and zone identifiers are refused: nothing routes by them.
  * Cost    one pass, two if there is upper case; a canonical host is not copied.
- * Keeps   an IPv6 literal keeps its spelling (in lower case); routes cannot name one.
+ * Keeps   an IPv6 literal keeps its spelling (in lower case, copied); routes cannot name one.
  */
 #include "route/normalise.h"
 
@@ -69,49 +69,51 @@ static bool is_port(lb_str text) {
     return true;
 }
 
-/* A name at the start of `host`: *len is its length, *end where it ends in the text, one trailing dot further on or not. */
-static const char *read_name(lb_str host, size_t *len, size_t *end) {
+/* What a host was found to be: its length, where it ends in the text (one trailing dot further on or not), and whether
+ * lower case would change it. */
+typedef struct extent { size_t len, end; bool upper; } extent;
+
+static const char *read_name(lb_str host, extent *found) {
     size_t i = 0, label = 0;                                /* where the label begins */
+    int seen = 0;
     for (;; label = ++i) {
-        while (i < host.len && lb_byte_is(host.data[i], LB_BYTE_LABEL)) i++;
+        while (i < host.len && lb_byte_is(host.data[i], LB_BYTE_LABEL)) seen |= lb_byte_classes[(unsigned char)host.data[i++]];
         bool dot = i < host.len && host.data[i] == '.';
         if (i - label > LABEL_MAX) return "the host has a label of more than 63 bytes";
         if (i == label && dot) return "the host has an empty label";
         if (i == 0) return "the host begins with a byte that no host name holds";
         if (!dot) break;
     }
-    *end = i;
-    *len = i == label ? i - 1 : i;
-    return *len > NAME_MAX_BYTES ? "the host has more than 253 bytes" : NULL;
+    *found = (extent){i == label ? i - 1 : i, i, (seen & LB_BYTE_UPPER) != 0};
+    return found->len > NAME_MAX_BYTES ? "the host has more than 253 bytes" : NULL;
 }
 
-static const char *read_literal(lb_str host, size_t *len, size_t *end) {
+static const char *read_literal(lb_str host, extent *found) {
     const char *close = memchr(host.data, ']', host.len);
     if (!close) return "the host begins with \"[\" and has no \"]\"";
-    *end = *len = (size_t)(close - host.data) + 1;
-    return is_ipv6((lb_str){host.data + 1, *len - 2}) ? NULL : "the host is not an IPv6 address";
+    size_t len = (size_t)(close - host.data) + 1;
+    *found = (extent){len, len, true};
+    return is_ipv6((lb_str){host.data + 1, len - 2}) ? NULL : "the host is not an IPv6 address";
 }
 
 static lb_str lowered(lb_str text, char *scratch) {
-    size_t i = 0;
-    while (i < text.len && !lb_byte_is(text.data[i], LB_BYTE_UPPER)) i++;
-    if (i == text.len) return text;
-    for (i = 0; i < text.len; i++) scratch[i] = lb_byte_lower(text.data[i]);
+    for (size_t i = 0; i < text.len; i++) scratch[i] = lb_byte_lower(text.data[i]);
     return (lb_str){scratch, text.len};
 }
 
 const char *lb_read_host(lb_str host, char *scratch, lb_str *out, bool *dropped) {
+    extent found;
     *out = host;
     *dropped = false;
     /* RFC 9112 3.2: a target without authority comes with an empty Host; it is the host of no name. */
     if (host.len == 0) return NULL;
-    size_t len = 0, end = 0;
-    const char *refused = host.data[0] == '[' ? read_literal(host, &len, &end) : read_name(host, &len, &end);
+    const char *refused = host.data[0] == '[' ? read_literal(host, &found) : read_name(host, &found);
     if (refused) return refused;
-    if (!is_port((lb_str){host.data + end, host.len - end}))
+    if (!is_port((lb_str){host.data + found.end, host.len - found.end}))
         return "the host is followed by something that is not a port of 0 to 65535";
-    *dropped = len < host.len;
-    *out = lowered((lb_str){host.data, len}, scratch);
+    *dropped = found.len < host.len;
+    out->len = found.len;
+    if (found.upper) *out = lowered(*out, scratch);
     return NULL;
 }
 

@@ -15,8 +15,7 @@
 /* What a walk looks for. */
 typedef struct search {
     const lb_router *router;
-    lb_str path;
-    uint64_t path_hash;             /* where the router has exact paths */
+    lb_key path;
     const lb_seen *seen;
 } search;
 
@@ -28,22 +27,29 @@ static bool rule_holds(const lb_router *r, uint32_t rule, const lb_seen *seen) {
     return true;
 }
 
-/* The first route of a list whose rule holds, or LB_NONE. */
-static uint32_t first_in_list(const search *s, uint32_t list) {
-    const lb_router *r = s->router;
-    const lb_candidate *c = r->candidates + r->lists[list].first, *end = r->candidates + r->lists[list + 1].first;
-    for (; c < end; c++)
-        if (rule_holds(r, c->rule, s->seen)) return c->route;
+/* The first route whose rule holds, in the lists that `node` leads to; or LB_NONE. */
+static uint32_t first_of_node(const search *s, uint32_t node) {
+    for (uint32_t i = s->router->nodes[node]; i != LB_NONE;) {
+        const lb_candidate *c = &s->router->candidates[i];
+        if (c->route == LB_NONE) {
+            i = c->rule;
+            continue;
+        }
+        if (rule_holds(s->router, c->rule, s->seen)) return c->route;
+        i++;
+    }
     return LB_NONE;
 }
 
 /* The deepest node of the trie on the way of the path: "/a/b/" visits "a", "b" and finds no edge for the empty rest. */
 static uint32_t deepest_node(const search *s, uint32_t node) {
-    const char *at = s->path.data, *end = at + s->path.len;
+    const lb_table *table = &s->router->table;
+    const char *at = s->path.text.data, *end = at + s->path.text.len;
     while (at < end) {
         const char *begin = ++at;
         while (at < end && *at != '/') at++;
-        uint32_t child = lb_table_find(&s->router->table, node, (lb_str){begin, (size_t)(at - begin)});
+        lb_key segment = lb_table_key(table, (lb_str){begin, (size_t)(at - begin)});
+        uint32_t child = lb_table_find(table, node, &segment);
         if (child == LB_NONE) break;
         node = child;
     }
@@ -51,16 +57,13 @@ static uint32_t deepest_node(const search *s, uint32_t node) {
 }
 
 static uint32_t first_in_bucket(const search *s, uint32_t i) {
-    const lb_router *r = s->router;
-    const lb_bucket *bucket = &r->buckets[i];
+    const lb_bucket *bucket = &s->router->buckets[i];
     uint32_t route = LB_NONE;
     if (bucket->has_exact) {
-        uint32_t list = lb_table_find_hashed(&r->table, bucket->root, s->path, s->path_hash);
-        if (list != LB_NONE) route = first_in_list(s, list);
+        uint32_t node = lb_table_find(&s->router->table, bucket->root, &s->path);
+        if (node != LB_NONE) route = first_of_node(s, node);
     }
-    if (route != LB_NONE || !bucket->has_prefix) return route;
-    uint32_t list = r->nodes[deepest_node(s, bucket->root)];
-    for (; list != LB_NONE && route == LB_NONE; list = r->lists[list].above) route = first_in_list(s, list);
+    if (route == LB_NONE && bucket->has_prefix) route = first_of_node(s, deepest_node(s, bucket->root));
     return route;
 }
 
@@ -69,18 +72,19 @@ static uint32_t first_of_wildcards(const search *s, lb_str host) {
     uint32_t route = LB_NONE;
     for (size_t i = 0; i < host.len && route == LB_NONE; i++) {
         if (host.data[i] != '.') continue;
-        lb_str suffix = {host.data + i + 1, host.len - i - 1};
-        uint32_t bucket = lb_table_find(&s->router->table, LB_OWNER_WILDCARDS, suffix);
+        lb_key suffix = lb_table_key(&s->router->table, (lb_str){host.data + i + 1, host.len - i - 1});
+        uint32_t bucket = lb_table_find(&s->router->table, LB_OWNER_WILDCARDS, &suffix);
         if (bucket != LB_NONE) route = first_in_bucket(s, bucket);
     }
     return route;
 }
 
 static uint32_t first_of_all(const lb_router *r, lb_str host, lb_str path, const lb_seen *seen) {
-    search s = {r, path, r->has_exact ? lb_table_hash(&r->table, path) : 0, seen};
+    search s = {r, lb_table_key(&r->table, path), seen};
     uint32_t route = LB_NONE;
     if (r->n_buckets > 1 && host.len > 0) {
-        uint32_t bucket = lb_table_find(&r->table, LB_OWNER_HOSTS, host);
+        lb_key name = lb_table_key(&r->table, host);
+        uint32_t bucket = lb_table_find(&r->table, LB_OWNER_HOSTS, &name);
         if (bucket != LB_NONE) route = first_in_bucket(&s, bucket);
         if (route == LB_NONE && r->has_wildcard) route = first_of_wildcards(&s, host);
     }

@@ -3,18 +3,21 @@
  *     one table, keyed by (owner, bytes):
  *       (HOSTS, "x.example.com")      -> bucket             exact hosts
  *       (WILDCARDS, "example.com")    -> bucket             "*.example.com"
- *       (root, "/whole/path")         -> list               exact paths of the bucket with this root
+ *       (root, "/whole/path")         -> node               exact paths of the bucket with this root
  *       (node, "segment")             -> node               prefixes: one edge of the trie
  *     No segment holds a "/", and every path begins with one: the last two never meet.
  *
- *     bucket 0 = any host      nodes[node] = list of the prefix that ends here, else of the nearest above
- *                              lists[list].above = the same for the next prefix above: longest first, no stack
+ *     buckets[0] is any host's
  *
- *     lists[list].first .. lists[list + 1].first:  candidates, least rank first  ->  route, rule
+ *     nodes[node] -> candidates of the exact path, or of the prefix that ends here, else of the nearest above
+ *
+ *     candidates:  ... | route, rule | route, rule | NONE, above | route, rule | NONE, NONE | ...
+ *                        `-- one list, least rank first            `-- the list of the next prefix above: the
+ *                            longest prefix comes first, and no stack is needed
  *
  * A rule below LB_BARE_RULES is the mask of the common methods it allows, 0 for all; from there on it counts rules[],
  * each a run of predicates.
- * Memory  about 50 bytes a route with a path of its own, beyond the bytes of its path.
+ * Memory  46 bytes a route with a path of its own, 30 for each further segment of its own, beyond the text of long keys.
  */
 #ifndef LBCORE_ROUTE_ROUTER_H
 #define LBCORE_ROUTE_ROUTER_H
@@ -34,27 +37,27 @@ typedef struct lb_bucket {
     bool has_exact, has_prefix;
 } lb_bucket;
 
-typedef struct lb_list { uint32_t first, above; } lb_list;             /* above: a list or LB_NONE */
-
-typedef struct lb_candidate { uint32_t route, rule; } lb_candidate;
+typedef struct lb_candidate {
+    uint32_t route;                 /* LB_NONE: the list ends here */
+    uint32_t rule;                  /* there: where the next one begins, or LB_NONE */
+} lb_candidate;
 
 struct lb_router {
     lb_table table;
     lb_bucket *buckets;
     uint32_t *nodes;
-    lb_list *lists;                 /* and one more, where the last list ends */
     lb_candidate *candidates;
     uint32_t *rules;                /* first predicate; and one more */
     lb_predicate *predicates;
-    uint32_t n_buckets, n_nodes, n_lists, n_candidates, n_rules, n_predicates;
-    bool has_exact, has_wildcard;   /* anywhere */
+    uint32_t n_buckets, n_nodes, n_candidates, n_rules, n_predicates;
+    bool has_wildcard;              /* anywhere */
 };
 
 /* ---- spec.c: what a specification may say ---------------------------------------------------------------- */
 
 enum {
     LB_HOST_MAX = 255, LB_PATH_MAX = 65535, LB_METHOD_MAX = 255,                /* bytes */
-    LB_N_METHODS_MAX = 1023, LB_N_CONDITIONS_MAX = 1023, LB_N_HOSTS_MAX = 1 << 20,
+    LB_N_METHODS_MAX = 1023, LB_N_CONDITIONS_MAX = 1023, LB_N_HOSTS_MAX = 1 << 20, LB_N_CANDIDATES_MAX = INT32_MAX,
 };
 
 /* A host of a specification, read: `name` is lower case, without the "*." of a wildcard. */

@@ -3,18 +3,24 @@
 
 #include "base/alloc.h"
 
-enum { SLOTS_MIN = 8 };
+/* The least number of slots for `n_keys`, and one that is always free. */
+static uint64_t slots_for(uint64_t n_keys) { return n_keys * 8 / 5 + 2; }
 
-static bool is_full(uint32_t n_used, uint32_t n_slots) { return (uint64_t)n_used * 8 >= (uint64_t)n_slots * 5; }
+static uint32_t tag_of_slot(const lb_table *table, const lb_slot *slot) {
+    if (slot->key >= LB_LONG_KEY) return (uint32_t)(slot->key >> 32) & 0xFFFFFF;
+    return lb_table_tag(table, slot->owner, slot->key);
+}
 
 /* Move all slots to a new array.  In ascending order, so that both arrays are walked and not jumped in. */
-static bool resize(lb_table *table, uint32_t n_slots) {
+static bool resize(lb_table *table, uint64_t n) {
+    if (n > UINT32_MAX / 2) return false;
+    uint32_t n_slots = (uint32_t)n;
     lb_slot *slots = lb_alloc_array(n_slots, sizeof *slots);
     if (!slots) return false;
     for (uint32_t i = 0; i < n_slots; i++) slots[i].value = LB_NONE;
     for (uint32_t i = 0; i < table->n_slots; i++) {
         if (table->slots[i].value == LB_NONE) continue;
-        uint32_t to = lb_table_start(n_slots, table->slots[i].tag);
+        uint32_t to = lb_table_start(n_slots, tag_of_slot(table, &table->slots[i]));
         while (slots[to].value != LB_NONE)
             if (++to == n_slots) to = 0;
         slots[to] = table->slots[i];
@@ -25,19 +31,15 @@ static bool resize(lb_table *table, uint32_t n_slots) {
     return true;
 }
 
-bool lb_table_init(lb_table *table, uint64_t seed) {
+bool lb_table_init(lb_table *table, uint32_t n_keys, uint64_t seed) {
     *table = (lb_table){.seed = seed};
-    return resize(table, SLOTS_MIN);
+    return resize(table, slots_for(n_keys));
 }
 
 void lb_table_free(lb_table *table) {
     lb_free(table->slots);
     lb_free(table->pool);
     *table = (lb_table){0};
-}
-
-static bool grow(lb_table *table) {
-    return table->n_slots <= UINT32_MAX / 2 && resize(table, table->n_slots * 2);
 }
 
 static bool grow_pool(lb_table *table, uint64_t needed) {
@@ -61,24 +63,33 @@ uint32_t lb_table_keep(lb_table *table, lb_str text) {
     return place;
 }
 
-uint32_t *lb_table_at(lb_table *table, uint32_t owner, lb_str key) {
-    uint32_t tag = lb_table_tag(table, owner, lb_table_hash(table, key));
-    lb_slot *slot = &table->slots[lb_table_place(table, owner, key, tag)];
-    if (slot->value != LB_NONE) return &slot->value;
-    if (is_full(table->n_used + 1, table->n_slots)) {
-        if (!grow(table)) return NULL;
-        slot = &table->slots[lb_table_place(table, owner, key, tag)];
+/* Fill a free slot; the pool takes the bytes of a long key. */
+static bool occupy(lb_table *table, lb_slot *slot, uint32_t owner, const lb_key *key) {
+    uint64_t word = key->word;
+    if (word == LB_LONG_KEY) {
+        uint32_t place = lb_table_keep(table, key->text);
+        if (place == LB_NONE) return false;
+        word |= (uint64_t)lb_table_tag(table, owner, key->hash) << 32 | place;
     }
-    uint32_t place = lb_table_keep(table, key);
-    if (place == LB_NONE) return NULL;
+    *slot = (lb_slot){owner, LB_NONE, word};
     table->n_used++;
-    *slot = (lb_slot){.tag = tag, .owner = owner, .key = place, .value = LB_NONE};
-    return &slot->value;
+    return true;
+}
+
+uint32_t *lb_table_at(lb_table *table, uint32_t owner, lb_str text) {
+    lb_key key = lb_table_key(table, text);
+    lb_slot *slot = &table->slots[lb_table_place(table, owner, &key)];
+    if (slot->value != LB_NONE) return &slot->value;
+    if (slots_for((uint64_t)table->n_used + 1) > table->n_slots) {
+        if (!resize(table, (uint64_t)table->n_slots * 2)) return NULL;
+        slot = &table->slots[lb_table_place(table, owner, &key)];
+    }
+    return occupy(table, slot, owner, &key) ? &slot->value : NULL;
 }
 
 bool lb_table_fit(lb_table *table) {
-    uint64_t n_slots = (uint64_t)table->n_used * 8 / 5 + SLOTS_MIN;
-    if (n_slots < table->n_slots && !resize(table, (uint32_t)n_slots)) return false;
+    uint64_t n_slots = slots_for(table->n_used);
+    if (n_slots < table->n_slots && !resize(table, n_slots)) return false;
     char *pool = lb_grow_array(table->pool, table->pool_len, 1);
     if (!pool) return false;
     table->pool = pool;

@@ -115,14 +115,24 @@ static inline bool lb_upstream_is_replaying(const lb_upstream *up) {
     return hot->due_ns == LB_NEVER && hot->replay && hot->replay->table;
 }
 
-/* The user pointer of the next turn; only while lb_upstream_is_replaying().  The object 8 turns ahead is prefetched. */
+/* Bring near what the turns ahead will touch: 16 turns ahead the user pointer, 8 turns ahead the object itself.  With
+ * 100,000 targets each would be a cache miss, and the second must not wait for the first. */
+static inline void lb_replay_prefetch(const lb_view *view, const lb_replay *replay) {
+#if defined(__GNUC__)
+    uint32_t near = replay->cursor + LB_PREFETCH_TURNS, far = near + LB_PREFETCH_TURNS;
+    if (far >= replay->n) return;
+    __builtin_prefetch(&view->user[replay->table[far]]);
+    __builtin_prefetch(view->user[replay->table[near]], 1);
+#else
+    (void)view, (void)replay;
+#endif
+}
+
+/* The user pointer of the next turn; only while lb_upstream_is_replaying(). */
 static inline void *lb_upstream_replay_user(lb_upstream *up) {
     lb_upstream_hot *hot = (lb_upstream_hot *)(void *)up;
     uint32_t member = lb_replay_next(hot->replay);
-#if defined(__GNUC__)
-    uint32_t ahead = hot->replay->cursor + LB_PREFETCH_TURNS;
-    if (ahead < hot->replay->n) __builtin_prefetch(hot->view->user[hot->replay->table[ahead]], 1);
-#endif
+    lb_replay_prefetch(hot->view, hot->replay);
     return hot->view->user[member];
 }
 
