@@ -40,7 +40,6 @@ demo: $(VENV)/lbcore.stamp
 	@$(STEP) -q demo $(PY) tools/demo.py
 
 test: prerequisites
-	@rm -f build/times.txt
 	@$(STEP) setup $(MAKE) --no-print-directory $(VENV)/lbcore.stamp
 	@$(STEP) core sh tools/core.sh core
 	@$(STEP) coverage sh tools/core.sh coverage

@@ -1,8 +1,9 @@
 """Matches and the building of routers."""
 
+import pytest
+
 import cases
 import lbcore
-import pytest
 
 TABLES = {"203 api": cases.api_entries(), "10000": cases.many_entries(10_000)}
 

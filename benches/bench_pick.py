@@ -1,7 +1,8 @@
 """Picks, calls and changes of an upstream."""
 
-import cases
 import pytest
+
+import cases
 
 
 @pytest.mark.parametrize("n", [10, 1_000, 100_000])

@@ -28,7 +28,9 @@ def weights(n: int) -> list[int]:
 
 def upstream(n: int, policy: str = "round_robin") -> lbcore.Upstream:
     """``n`` targets, health and weights on; nothing picked yet."""
-    return lbcore.Upstream("u", [lbcore.Target(f"t{i}", weight=w) for i, w in enumerate(weights(n))], policy, seed=1)
+    return lbcore.Upstream(
+        "u", [lbcore.Target(f"t{i}", weight=w) for i, w in enumerate(weights(n))], policy, seed=1
+    )
 
 
 def settled(n: int) -> lbcore.Upstream:
@@ -49,13 +51,14 @@ def endless(n: int = 1000) -> lbcore.Upstream:
 _AREAS = {
     "/repos/octo/hello": "archive assignees branches collaborators comments commits compare contents contributors "
     "deployments downloads events forks git/blobs git/commits git/refs git/tags git/trees hooks issues issues/comments "
-    "issues/events keys labels languages merges milestones notifications pulls pulls/comments readme releases stargazers "
-    "stats/code_frequency stats/commit_activity stats/contributors stats/participation stats/punch_card statuses "
-    "subscribers subscription tags teams",
+    "issues/events keys labels languages merges milestones notifications pulls pulls/comments readme releases "
+    "stargazers stats/code_frequency stats/commit_activity stats/contributors stats/participation stats/punch_card "
+    "statuses subscribers subscription tags teams",
     "/orgs/acme": "events issues members public_members repos teams hooks",
     "/teams/core": "members memberships repos",
     "/user": "emails followers following issues keys orgs repos starred subscriptions teams",
-    "/users/mona": "events events/public followers following gists keys orgs received_events repos starred subscriptions",
+    "/users/mona": "events events/public followers following gists keys orgs received_events repos starred "
+    "subscriptions",
     "/gists": "public starred comments forks",
     "/search": "repositories code issues users legacy/issues legacy/repositories",
     "/": "authorizations emojis events feeds gitignore/templates issues markdown markdown/raw meta notifications "

@@ -48,7 +48,11 @@ class Row:
 # ---- cases ------------------------------------------------------------------------------------------------------
 
 PICKS = (10, 100, 1_000, 10_000, 100_000)
-TABLES = {"203": cases.api_entries(), "10,000": cases.many_entries(10_000), "100,000": cases.many_entries(100_000)}
+TABLES = {
+    "203": cases.api_entries(),
+    "10,000": cases.many_entries(10_000),
+    "100,000": cases.many_entries(100_000),
+}
 
 
 def empties() -> list[Case]:
@@ -146,7 +150,8 @@ def starlette_case() -> Case:
         return None
 
     scopes = [
-        ({"type": "http", "method": m, "path": t, "root_path": ""},) for m, _, t in cases.requests(TABLES["203"], 256)
+        ({"type": "http", "method": m, "path": t, "root_path": ""},)
+        for m, _, t in cases.requests(TABLES["203"], 256)
     ]
     assert all(find(scope) for (scope,) in scopes)
     return Case("starlette 203", "find(scope)", {"find": find}, each=("scope,", scopes))
@@ -275,7 +280,10 @@ ROWS = [
     Row("match, 203 routes / empty(a, b, c)", "match 203", "empty(a, b, c)", 7, 5),
     Row("match, 10,000 / 203 routes", "match 10,000", "match 203", 3),
     Row("match, 100,000 / 203 routes", "match 100,000", "match 203", 3),
-    *(Row(f"pymatchit / match, {n} routes", f"match {n}", f"pymatchit {n}", 2, at_least=True) for n in TABLES),
+    *(
+        Row(f"pymatchit / match, {n} routes", f"match {n}", f"pymatchit {n}", 2, at_least=True)
+        for n in TABLES
+    ),
     Row("werkzeug / match, 203 routes", "match 203", "werkzeug 203", 50, at_least=True),
     Row("starlette / match, 203 routes", "match 203", "starlette 203", 250, at_least=True),
     Row("build 100,000 routes", "build 100,000 routes", None, 120, 60, unit=MS),

@@ -65,7 +65,7 @@ def includes(path: pathlib.Path) -> list[str]:
 
 
 def room_of_module(module: str) -> str:
-    return (module.split(".") + ["__init__"])[1]
+    return [*module.split("."), "__init__"][1]
 
 
 def imported_rooms(path: pathlib.Path) -> set[str]:
@@ -90,10 +90,12 @@ def imported_rooms(path: pathlib.Path) -> set[str]:
 # ---- arrows -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", [p for p in C_FILES if p.parent != CORE and p.parent.name != "bind"], ids=name)
+@pytest.mark.parametrize(
+    "path", [p for p in C_FILES if p.parent != CORE and p.parent.name != "bind"], ids=name
+)
 def test_a_c_room_looks_only_where_it_may(path):
     room = path.relative_to(CORE).parts[0]
-    ours = [i for i in includes(path) if (CORE / i).exists() or "/" in i and i.split("/")[0] in C_ARROWS]
+    ours = [i for i in includes(path) if (CORE / i).exists() or ("/" in i and i.split("/")[0] in C_ARROWS)]
     for include in ours:
         assert "/" in include, f"{include}: headers are included by room, as room/file.h"
         other = include.split("/")[0]
@@ -130,7 +132,9 @@ def test_a_python_room_looks_only_where_it_may(path):
 
 def test_the_binding_imports_only_the_errors():
     for path in sorted((CORE / "bind").rglob("*.p[yx]?")):
-        imports = re.findall(r"^\s*(?:from|import)\s+lbcore\b\.?([\w.]*)(?!.* cimport )", path.read_text(), re.M)
+        imports = re.findall(
+            r"^\s*(?:from|import)\s+lbcore\b\.?([\w.]*)(?!.* cimport )", path.read_text(), re.M
+        )
         assert set(imports) <= {"errors"}, name(path)
 
 
@@ -140,7 +144,9 @@ def test_adapters_are_small_and_do_not_know_each_other():
         assert len(text.splitlines()) < 150, name(path)
         others = {p.stem for p in path.parent.glob("*.py")} - {path.stem}
         for other in (o for o in others if not o.startswith("_")):  # _relay and its like: what several share
-            assert not re.search(rf"^\s*(from|import)\s+(lbcore\.adapters\.|\.)({other})\b", text, re.M), name(path)
+            assert not re.search(rf"^\s*(from|import)\s+(lbcore\.adapters\.|\.)({other})\b", text, re.M), (
+                name(path)
+            )
 
 
 # ---- registers --------------------------------------------------------------------------------------------------
@@ -179,7 +185,9 @@ def test_the_core_asks_nothing_but_memory_and_arithmetic_of_the_c_library():
 
 
 def test_the_core_has_no_mutable_globals():
-    listed = subprocess.run(["objdump", "-h", core_archive()], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["objdump", "-h", core_archive()], capture_output=True, text=True, check=True
+    ).stdout
     sections = re.findall(r"^ +\d+ (\.\S+) +([0-9a-f]+) ", listed, re.M)
     assert sections
     mutable = {s for s, size in sections if re.match(r"\.(t?data|t?bss)(?!\.rel\.ro)", s) and int(size, 16)}

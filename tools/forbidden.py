@@ -1,6 +1,6 @@
 """Find what must not stand in the tree: a machine's own paths, unfinished work, hosts of package registries.
 
-    python tools/forbidden.py        prints file:line: what; exits 1 if there is anything
+Prints ``file:line: what: the text`` of each; exits 1 if there is one.
 """
 
 import pathlib

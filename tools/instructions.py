@@ -3,10 +3,10 @@
     python tools/instructions.py             measure with valgrind's callgrind, print, compare; exits 1 above the gate
     python tools/instructions.py --record    measure and write the figures of this Python into the file
 
-Instructions do not depend on how busy the machine is, so this gate can run anywhere.  A call's figure is the difference
-between a process that runs it 2 N times and one that runs it N times, which cancels the start, less the same for an empty
-loop, by N.  Figures are kept by Python's minor version and compared only with the build that they were recorded on
-(another compiler's interpreter runs other instructions); without a record the figures are printed and the gate passes.
+Instructions do not depend on how busy the machine is, so this gate can run anywhere.  A call's figure is the
+difference between a process that runs it N times more and one that does not, by N, less the same for an empty loop.
+Figures are kept by Python's minor version and compared only with the build that they were recorded on (another
+compiler's interpreter runs other instructions); without a record they are printed and the gate passes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ import tomllib
 
 ROOT = pathlib.Path(__file__).parent.parent
 RECORD = ROOT / "benches" / "instructions.toml"
-TURNS = 8_192
+TURNS = 8_192  # a multiple of the requests' number
+WARM_UP = 1_024
 GATE = 1.05
 
 HEADER = """\
@@ -52,22 +53,25 @@ def hot_cases():
     ]
 
 
-def run_case(name: str, turns: int) -> None:
-    """What the measured process does: set everything up, then run one case."""
+def run_case(name: str) -> None:
+    """What a measured process does: every case is set up and warmed up, then the named one runs TURNS times more."""
     import gc
 
-    found = {case.name: case for case in hot_cases()}
+    found = hot_cases()
     import cases
 
-    run = cases.timer(found[name], lambda: 0)
     gc.disable()
-    run(turns)
+    runs = {case.name: cases.timer(case, lambda: 0) for case in found}
+    for run in runs.values():
+        run(WARM_UP)
+    if name in runs:
+        runs[name](TURNS)
 
 
-def instructions(name: str, turns: int) -> int:
+def instructions(name: str) -> int:
     command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable, __file__]
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
-    done = subprocess.run([*command, "--case", name, str(turns)], capture_output=True, text=True, env=environment)
+    done = subprocess.run([*command, "--case", name], capture_output=True, text=True, env=environment)
     counted = re.search(r"Collected : (\d+)", done.stderr)
     if done.returncode or not counted:
         raise SystemExit(f"{name}: valgrind failed\n{done.stderr}")
@@ -76,10 +80,9 @@ def instructions(name: str, turns: int) -> int:
 
 def measured(names: list[str]) -> dict[str, float]:
     """Instructions a call of each gated case."""
-    jobs = [(name, turns) for name in names for turns in (TURNS, 2 * TURNS)]
     with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", "2"))) as pool:
-        counts = dict(zip(jobs, pool.map(lambda job: instructions(*job), jobs), strict=True))
-    raw = {name: (counts[name, 2 * TURNS] - counts[name, TURNS]) / TURNS for name in names}
+        nothing, *counts = pool.map(instructions, ["nothing", *names])
+    raw = {name: (count - nothing) / TURNS for name, count in zip(names, counts, strict=True)}
     return {
         name: figure - raw["loop over requests" if name.startswith("match") else "loop"]
         for name, figure in raw.items()
@@ -123,10 +126,10 @@ def compare(figures: dict[str, float]) -> bool:
 def main() -> None:
     options = argparse.ArgumentParser(description="Instructions of the hot calls against their record.")
     options.add_argument("--record", action="store_true")
-    options.add_argument("--case", nargs=2, help=argparse.SUPPRESS)
+    options.add_argument("--case", help=argparse.SUPPRESS)
     chosen = options.parse_args()
     if chosen.case:
-        run_case(chosen.case[0], int(chosen.case[1]))
+        run_case(chosen.case)
         return
     figures = measured([case.name for case in hot_cases()])
     if not compare(figures) and not chosen.record:

@@ -138,7 +138,7 @@ static bool naive_better(const size_t a[NAIVE_FIELDS], const size_t b[NAIVE_FIEL
 static uint32_t naive_scan(const lb_route_spec *specs, uint32_t n, const lb_request *r, lb_str host, lb_str path,
                            lb_str query) {
     uint32_t best = LB_NONE;
-    size_t rank[NAIVE_FIELDS], best_rank[NAIVE_FIELDS];
+    size_t rank[NAIVE_FIELDS], best_rank[NAIVE_FIELDS] = {0};
     for (uint32_t i = 0; i < n; i++) {
         if (!naive_path(&specs[i], path) || !naive_predicates(&specs[i], r, query)) continue;
         for (uint32_t h = 0; h < (specs[i].n_hosts ? specs[i].n_hosts : 1); h++) {

@@ -248,10 +248,10 @@ static void wrong_specifications_are_named(void) {
         {{.path = "/a", .hosts = {"[::1]"}}, "routes[1].hosts[0]", "IPv6"},
         {{.path = "/a", .hosts = {"*.[::1]"}}, "routes[1].hosts[0]", "is not a host name"},
         {{.path = "/a", .methods = {"GET", "P T"}}, "routes[1].methods[1]", "\"P T\" is not a token"},
-        {{.path = "/a", .headers = {{"x:", "1"}}}, "routes[1].conditions[0].name", "\"x:\" is not a header name"},
-        {{.path = "/a", .headers = {{"x", " 1"}}}, "routes[1].conditions[0].value", "never matches"},
-        {{.path = "/a", .headers = {{"x", "1\n2"}}}, "routes[1].conditions[0].value", "\\x0A"},
-        {{.path = "/a", .headers = {{"x", "1"}}, .query = {{"", "1"}}}, "routes[1].conditions[1].name", "empty"},
+        {{.path = "/a", .headers = {{"x:", "1"}}}, "routes[1].headers[0].name", "\"x:\" is not a header name"},
+        {{.path = "/a", .headers = {{"x", " 1"}}}, "routes[1].headers[0].value", "never matches"},
+        {{.path = "/a", .headers = {{"x", "1\n2"}}}, "routes[1].headers[0].value", "\\x0A"},
+        {{.path = "/a", .headers = {{"x", "1"}}, .query = {{"", "1"}}}, "routes[1].query[0].name", "empty"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) check_refused(&bad[i].row, bad[i].field, bad[i].reason);
 }

@@ -7,7 +7,7 @@
 
 #define PICK(rng, list) (list)[lb_rng_below(rng, (uint32_t)(sizeof(list) / sizeof *(list)))]
 
-static const char *const some_hosts[] = {"x.com", "y.x.com", "z.y.x.com", "*.x.com", "*.y.x.com", "*.com", "Q", "w.x.com"};
+static const char *const some_hosts[] = {"x.com", "y.x.com", "z.y.x.com", "*.x.com", "*.y.x.com", "*.com", "Q"};
 static const char *const some_segments[] = {"a", "b", "c", "ab", "a%2Fb", "%5C", "d.e", "svc"};
 static const char *const some_methods[] = {"GET", "POST", "PURGE", "get"};
 static const char *const some_values[] = {"1", "2", "1,2", ""};
@@ -48,12 +48,14 @@ static void random_row(lb_rng *rng, uint32_t distinct, row *r, char path[96]) {
 }
 
 static void random_ask(lb_rng *rng, const row *rows, uint32_t n, char target[256], ask *a) {
-    static const char *const hosts[] = {"x.com", "Y.x.com", "z.y.x.com:8", "v.x.com", "com", "q.", "a.b", "u.z.y.x.com", ""};
+    static const char *const hosts[] = {"x.com", "Y.x.com", "z.y.x.com:8", "v.x.com", "com", "q.", "u.y.x.com", ""};
     static const char *const queries[] = {"?h=1", "?i=2&h=1", "?jj=1%2c2&i", "?", "?H=1&h=2", "?%68=%31"};
     static const char *const prefixes[] = {"", "", "", "", "", "http://y.x.com", "HTTPS://X.com:1"};
     size_t size = (size_t)snprintf(target, 256, "%s", PICK(rng, prefixes));
-    if (n > 0 && lb_rng_below(rng, 2)) size += (size_t)snprintf(target + size, 100, "%s", rows[lb_rng_below(rng, n)].path);
-    else size += random_text(rng, target + size, 80, some_segments, 8, true).len;
+    if (n > 0 && lb_rng_below(rng, 2))
+        size += (size_t)snprintf(target + size, 100, "%s", rows[lb_rng_below(rng, n)].path);
+    else
+        size += random_text(rng, target + size, 80, some_segments, 8, true).len;
     if (lb_rng_below(rng, 4) == 0) size += random_text(rng, target + size, 60, some_segments, 8, true).len;
     snprintf(target + size, 256 - size, "%s", lb_rng_below(rng, 3) ? "" : PICK(rng, queries));
     *a = (ask){PICK(rng, some_methods), lb_rng_below(rng, 9) ? PICK(rng, hosts) : NULL, target, {0}};
@@ -130,7 +132,8 @@ static void one_path_with_many_candidates(void) {
     lb_route_spec *specs = calloc(N, sizeof *specs);
     for (uint32_t i = 0; i < N; i++) {
         rows[i].path = "/p";
-        for (uint32_t k = lb_rng_below(&rng, 4); k > 0; k--) rows[i].headers[k - 1][0] = "h", rows[i].headers[k - 1][1] = "1";
+        for (uint32_t k = lb_rng_below(&rng, 4); k > 0; k--)
+            rows[i].headers[k - 1][0] = "h", rows[i].headers[k - 1][1] = "1";
         for (uint32_t k = lb_rng_below(&rng, 4); k > 0; k--)
             rows[i].query[k - 1][0] = PICK(&rng, some_names), rows[i].query[k - 1][1] = PICK(&rng, some_values);
         if (lb_rng_below(&rng, 2)) rows[i].methods[0] = PICK(&rng, some_methods);
@@ -195,7 +198,8 @@ static double ms_of_match(const char *target, size_t n) {
 }
 
 static void long_requests_are_linear(void) {
-    static const char *const shapes[] = {"/", "/a", "/.", "/..", "a", "%2F", "%5c", "/%2F..", "%2e%2e/", "?a=1&", "/a%2fb"};
+    static const char *const shapes[] = {"/", "/a", "/.", "/..", "a", "%2F", "%5c", "/%2F..", "%2e%2e/", "?a=1&",
+                                         "/a%2fb"};
     enum { LONG = 65536 };
     char *text = malloc(LONG);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {

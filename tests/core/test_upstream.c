@@ -444,7 +444,7 @@ static void set_health_ends_an_ejection(void) {
     CHECK(next_is(up, LB_EVENT_RECOVERED, 3 * SECOND) && next_is(up, LB_EVENT_HEALTHY, 3 * SECOND) && no_event(up));
     fail_times(up, &call, 3, 4 * SECOND);
     CHECK_EQ(lb_upstream_set_health(up, 0, false, 4 * SECOND, NULL), LB_OK);
-    CHECK_EQ(lb_upstream_advance(up, 60 * SECOND, NULL), LB_OK);        /* the ejection ends, the operator's word stays */
+    CHECK_EQ(lb_upstream_advance(up, 60 * SECOND, NULL), LB_OK);        /* it ends, the operator's word stays */
     CHECK_EQ(record_of(up, 0)->off, LB_OFF_UNHEALTHY);
     CHECK_TEXT(picks(up, 2, 60 * SECOND), "bb");
     walk_upstream(up, ones, false);

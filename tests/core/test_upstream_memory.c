@@ -103,11 +103,13 @@ static lb_status update_when_due(lb_upstream *up) { return update_from(up, 0, 60
 
 static lb_status (*change)(lb_upstream *);              /* the one under test */
 
-static void eject(lb_upstream *up, uint32_t member) {
+static void fail_three_times(lb_upstream *up, uint32_t member, uint64_t now_ns) {
     uint32_t slot = lb_upstream_view(up)->slot[member];
     lb_call call = {.slot = slot, .generation = lb_record_of(lb_upstream_state(up), slot)->generation};
-    for (int i = 0; i < 3; i++) lb_upstream_report(up, &call, LB_FAILURE, SECOND);
+    for (int i = 0; i < 3; i++) lb_upstream_report(up, &call, LB_FAILURE, now_ns);
 }
+
+static void eject(lb_upstream *up, uint32_t member) { fail_three_times(up, member, SECOND); }
 
 /* An upstream that has lived: picks made, a call open, member 1 unhealthy, member 2 ejected until 11 s. */
 static lb_status lived_in(lb_upstream **out) {
@@ -208,6 +210,25 @@ static lb_status an_ejection_without_a_view(void) {
     return status;
 }
 
+/* The ejected target is counted, although no View shows it. */
+static void a_missing_view_lets_no_second_target_out(void) {
+    lb_upstream_spec spec = {.policy = policy, .passive = lb_passive_default};
+    spec.passive.max_percent = 0;
+    lb_policy_defaults(policy, spec.param);
+    lb_target_spec list[N];
+    char text[N][16];
+    lb_upstream *up = NULL;
+    targets_from(0, list, text);
+    CHECK_EQ(lb_upstream_new(&up, &spec, list, N, 0, NULL), LB_OK);
+    fail_allocation(1);                                 /* 0 is the queue of events */
+    eject(up, 3);
+    CHECK_EQ(lb_upstream_due(up), 1);
+    CHECK(counts_as(up, 3, LB_OFF_EJECTED));
+    fail_three_times(up, 7, 0);                         /* tells no time: nothing is made up for */
+    CHECK(counts_as(up, 7, 0));
+    lb_upstream_free(up);
+}
+
 static lb_status a_pick_when_something_is_due(void) {
     lb_upstream *up = NULL;
     lb_status status = lived_in(&up);
@@ -237,6 +258,7 @@ int main(void) {
     policy = lb_policies[0];
     RUN(a_lost_event_is_counted);
     RUN(each_change_under_each_policy);
+    RUN(a_missing_view_lets_no_second_target_out);
     RUN(ejections_and_picks_survive_a_failure);
     return check_result();
 }

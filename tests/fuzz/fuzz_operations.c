@@ -147,9 +147,16 @@ typedef struct list {
     char text[MAX_TARGETS][16];
 } list;
 
+/* Large weights make large tables: they are rare, so that a program stays quick. */
+static uint32_t read_weight(world *w) {
+    static const uint32_t small[] = {1, 0, 2, 3, 7, 1, 5, 10};
+    static const uint32_t large[] = {999, LB_MAX_WEIGHT, LB_MAX_WEIGHT + 1, UINT32_MAX};
+    uint32_t roll = next(w, 64);
+    return roll < 60 ? small[roll % 8] : large[roll - 60];
+}
+
 /* Odd names are ids that share one address; even ones are addresses. */
 static void read_list(world *w, list *l) {
-    static const uint32_t weights[] = {1, 0, 2, 3, 7, 100, 999, LB_MAX_WEIGHT, LB_MAX_WEIGHT + 1};
     l->n = next(w, MAX_TARGETS + 1);
     uint32_t first = next(w, N_NAMES), step = 1 + next(w, 8), kind = next(w, 3);
     for (uint32_t i = 0; i < l->n; i++) {
@@ -159,8 +166,7 @@ static void read_list(world *w, list *l) {
         bool odd = l->name[i] % 2;
         l->target[i] = (lb_target_spec){
             .id = odd ? text : (lb_str){0}, .address = odd ? lb_str_of("shared:80") : text,
-            .weight = weights[kind == 2 ? 0 : next(w, 64) % 8 + (kind == 0 && next(w, 256) == 255)],
-            .user = &owner[l->name[i]],
+            .weight = kind == 2 ? 1 : read_weight(w), .user = &owner[l->name[i]],
         };
     }
 }
@@ -214,8 +220,7 @@ static void update(world *w) {
 /* ---- one target ------------------------------------------------------------------------------------------- */
 
 static void set_weight(world *w) {
-    static const uint32_t weights[] = {0, 1, 2, 5, 100, LB_MAX_WEIGHT, LB_MAX_WEIGHT + 1, UINT32_MAX};
-    uint32_t i = next(w, MAX_TARGETS), weight = weights[next(w, 8)];
+    uint32_t i = next(w, MAX_TARGETS), weight = read_weight(w);
     lb_status status = lb_upstream_set_weight(w->up, i, weight, w->now_ns, NULL);
     CHECK_EQ(status == LB_ERR_CONFIG, i >= w->n || weight > LB_MAX_WEIGHT);
     if (status == LB_ERR_NOMEM) CHECK(w->armed);

@@ -106,10 +106,11 @@ async def relay(session: aiohttp.ClientSession, call: Call, request: Request, re
 class _Exchange:
     """The state of one relay: who is waited for, and who failed."""
 
+    alarm: asyncio.Timeout
+
     def __init__(self, reply: Reply, idle: float) -> None:
         self.reply = reply
         self.idle = idle
-        self.alarm = asyncio.timeout(None)
         self.started = False
         self.body_waits = False  # for the client to send more
         self.reply_waits = False  # for the client to take more
@@ -140,6 +141,7 @@ class _Exchange:
     async def _upload(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         self.body_waits = True
         try:
+            yield b""  # sends the head now; aiohttp would keep it until the client has sent a part of the body
             async for chunk in body:
                 self.body_waits = False
                 self._moved()

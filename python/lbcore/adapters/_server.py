@@ -33,6 +33,7 @@ class Connection(web.RequestHandler):
         self._patience = timeouts.header
         self._alarm: asyncio.TimerHandle | None = None
         self.idle = True  # nothing of a request has come that is not answered
+        self.closing = False  # no request after the one it is at
         self.gone = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -59,10 +60,6 @@ class Connection(web.RequestHandler):
         protocol.idle = False
         protocol._header_done()
         return web.BaseRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
-
-    def served(self) -> None:
-        """The request has its response."""
-        self.idle = True
 
     def _await_header(self) -> None:
         self._alarm = asyncio.get_running_loop().call_later(self._patience, self._late)
@@ -135,13 +132,16 @@ class Reply:
         self._request = request
 
     async def start(self, status: int, reason: str, headers: Pairs) -> None:
+        """Send the response's head."""
         response = Streamed(status=status, reason=reason if reason.isascii() else None, headers=_text(headers))
-        if self._request.version < (1, 1) and "Content-Length" not in response.headers:
-            response.force_close()  # HTTP/1.0 has no chunks: the connection's end is the body's
+        no_chunks = self._request.version < (1, 1)
+        if self._request.protocol.closing or (no_chunks and "Content-Length" not in response.headers):  # type: ignore
+            response.force_close()  # in HTTP/1.0, the connection's end is the body's
         self.response = response
         await response.prepare(self._request)
 
     async def write(self, chunk: bytes) -> None:
+        """Send a part of the body."""
         await self.response.write(chunk)  # type: ignore[attr-defined]
 
 

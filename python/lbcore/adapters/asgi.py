@@ -5,8 +5,9 @@
     app = ReverseProxy(lbcore.load("lb.yaml"))             # uvicorn module:app
 
 The rules are those of ``lbcore.adapters.http``; framing, keep-alive and header time-outs are the server's.  A client's
-disconnect cancels the request at the target.  WebSocket is not passed on: a handshake is closed with 1011 (most servers
-answer it 403).  A response that breaks off raises :class:`Broken`, upon which a server cuts the connection.
+disconnect cancels the request at the target.  WebSocket is not passed on: 501, or, from a server that speaks it, a close
+with 1011 (most answer the handshake 403).  A response that breaks off raises :class:`Broken`, upon which a server cuts
+the connection.  X-Forwarded-For gets what the server calls its client: uvicorn takes that from a trusted proxy's header.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import math
 from typing import Any, Protocol
 
 from lbcore._core import Match
-from lbcore.adapters._headers import Pairs, end_to_end, forwarded
+from lbcore.adapters._headers import Pairs, end_to_end, first, forwarded
 from lbcore.adapters._inbox import Inbox, Outbox, Receive, Scope, Send
 from lbcore.adapters._relay import Broken, ClientGone, Refused, Request, Timeouts, client_session, relay
 from lbcore.errors import BadRequest, NoTarget
@@ -70,6 +71,8 @@ class ReverseProxy:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
+            if b"websocket" in (first(scope["headers"], b"upgrade") or b"").lower():
+                raise Refused(501, "WebSocket is not passed on")  # a server without WebSocket hands it on as HTTP
             match = self._matcher.match_scope(scope)
             if match is None:
                 await _answer(send, 404)

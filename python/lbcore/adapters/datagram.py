@@ -1,11 +1,10 @@
 """A UDP proxy on asyncio, for one listener.
 
-A flow is what one client address sends and receives: one call, one connected socket to its target, until it has been idle.
-The split is by flow.  A flow that cannot be served (no route, an invalid backend, no usable target) is dropped as a whole
-for one idle time, so that the share of an invalid backend is one of flows; then it is decided anew.  A target that refuses
-(ICMP) fails the call and ends the flow; so does a target that a reload has removed, and the next datagram starts another.
-
-At ``max_flows``, or when descriptors run out, the flow that has been idle longest makes room for a new one.
+A flow is what one client address sends and receives: one call, one socket to its target, until it has been idle.  The
+split is by flow.  One that cannot be served (no route, an invalid backend, no usable target) is dropped as a whole for an
+idle time, so that an invalid backend's share is one of flows; then it is decided anew.  A target that refuses (ICMP) fails
+the call and ends the flow; if a reload removed the target, the next datagram starts another.  At ``max_flows``, or when
+descriptors run out, the flow that has been idle longest makes room.
 """
 
 from __future__ import annotations
@@ -94,8 +93,7 @@ class DatagramProxy(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, client: Address) -> None:
         """A datagram of a client."""
         if self._stopping:
-            self.drop()
-            return
+            return self.drop()
         flow = self.flows.get(client)
         if flow is not None and flow.call is not None and flow.call.target.state == "removed":
             flow.end()

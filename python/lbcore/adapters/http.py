@@ -14,11 +14,12 @@ import asyncio
 import logging
 import math
 import socket
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from lbcore._core import Match
 from lbcore.adapters._headers import end_to_end, first, forwarded
 from lbcore.adapters._relay import Broken, ClientGone, Refused, Request, Timeouts, client_session, relay
+from lbcore.adapters._reset import reset
 from lbcore.adapters._server import Connection, Reply, answer, body, web
 from lbcore.errors import BadRequest, LbcoreError, NoTarget
 
@@ -53,7 +54,6 @@ class HttpProxy:
         self._timeouts = timeouts or Timeouts()
         self._append = append_forwarded
         self._connections: set[Connection] = set()
-        self._stopping = False
 
     async def start(self, sock: socket.socket) -> None:
         """Accept connections on ``sock``, which becomes ours."""
@@ -65,9 +65,9 @@ class HttpProxy:
 
     def stop(self) -> None:
         """Accept nothing more.  Idle connections end now, the others with the request they are at."""
-        self._stopping = True
         self._server.close()
         for connection in list(self._connections):
+            connection.closing = True
             if connection.idle:
                 connection.force_close()
 
@@ -87,12 +87,11 @@ class HttpProxy:
             response = await self._forward(request, reply)
         except (Broken, ClientGone) as cut:
             log.info("%s %s: cut: %s", request.method, request.raw_path, cut)
-            if request.transport is not None:
-                request.transport.abort()
+            reset(request.transport)
             response = reply.response
-        finally:
-            request.protocol.served()  # type: ignore[attr-defined]
-        if self._stopping:
+        connection = cast(Connection, request.protocol)
+        connection.idle = True
+        if connection.closing:
             response.force_close()
         return response
 

@@ -10,21 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
-import struct
 from dataclasses import dataclass
 from typing import Protocol
 
 from lbcore._core import Call, Match
 from lbcore.adapters._blame import blame
+from lbcore.adapters._reset import reset
 from lbcore.errors import NoTarget
 
 log = logging.getLogger("lbcore.stream")
 
 _CHUNK = 65_536
-_RESET = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)  # SO_LINGER: on, for no time
-
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -92,7 +89,7 @@ class StreamProxy:
         except (NoTarget, OSError) as error:
             log.info("%s: %s", client[1].get_extra_info("peername"), error or "idle")
         finally:
-            _reset(client[1])  # nothing after an orderly end
+            reset(client[1].transport)  # nothing after an orderly end
             if call is not None:
                 call.done(error=asyncio.CancelledError())  # the verdict was given; or there is none
 
@@ -118,7 +115,7 @@ class StreamProxy:
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
         finally:
-            _reset(target[1])
+            reset(target[1].transport)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, alarm: asyncio.Timeout) -> None:
         loop = asyncio.get_running_loop()
@@ -128,10 +125,3 @@ class StreamProxy:
             await writer.drain()
             alarm.reschedule(loop.time() + self._timeouts.idle)
         writer.write_eof()
-
-
-def _reset(writer: asyncio.StreamWriter) -> None:
-    """End a connection with a reset, so that its peer cannot take what it has got for the whole; no-op if closed."""
-    if not writer.is_closing():
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-    writer.transport.abort()

@@ -25,9 +25,10 @@ lb_status lb_no_memory(lb_error *err, const char *what) {
 
 void lb_error_in(lb_error *err, const char *name, size_t index) {
     if (!err) return;
-    char inner[sizeof err->field];
-    memcpy(inner, err->field, sizeof inner);
-    int used = snprintf(err->field, sizeof err->field, "%s[%zu]", name, index);
-    if (inner[0] == '\0' || used < 0 || (size_t)used >= sizeof err->field) return;
-    snprintf(err->field + used, sizeof err->field - (size_t)used, ".%s", inner);
+    char place[sizeof err->field];
+    snprintf(place, sizeof place, err->field[0] ? "%s[%zu]." : "%s[%zu]", name, index);
+    size_t used = strlen(place), last = sizeof err->field - 1;
+    memmove(err->field + used, err->field, last - used);
+    memcpy(err->field, place, used);
+    err->field[last] = '\0';
 }

@@ -1,7 +1,7 @@
 /* fold: the seeded hash of the core's own tables.
  *
- * Source  folded 64x64 multiplication: W. Dietzfelbinger et al., J. Algorithms 25(1), 1997, section 2 (multiply, keep the
- *         well mixed part), here with both halves of the product combined by exclusive or.
+ * Source  folded 64x64 multiplication: W. Dietzfelbinger et al., J. Algorithms 25(1), 1997, section 2 (multiply, keep
+ *         the well mixed part), here with both halves of the product combined by exclusive or.
  * Seed    enters both factors of every multiplication: who does not know it can neither force a factor to 0 nor
  *         build keys that collide.
  * Cost    one multiplication per 16 bytes and one to finish; reads are 8 bytes wide and overlap at the end, so there
@@ -61,9 +61,11 @@ static inline uint64_t lb_hash_fold(const char *p, size_t n, uint64_t seed) {
     return lb_fold(a ^ secret, b ^ h);
 }
 
-/* The hash of two words: of a number and the hash of some bytes, or of a number and the bytes themselves. */
+/* The hash of two words.  Twice, because counters are the usual words: in one multiplication a run of them gives a run
+ * of equal steps, and those meet in a table. */
 static inline uint64_t lb_hash_words(uint64_t a, uint64_t b, uint64_t seed) {
-    return lb_fold(a ^ seed, b ^ seed ^ 0xD1B54A32D192ED03u);
+    const uint64_t odd = 0xD1B54A32D192ED03u;           /* a second word without pattern */
+    return lb_fold(lb_fold(a ^ seed, b ^ seed ^ odd), seed ^ ~odd);
 }
 
 #endif

@@ -67,21 +67,36 @@ static bool is_due(const lb_quota *q, lb_quota_node node) {
 
 /* ---- 4-ary heaps ---------------------------------------------------------------------------------------------------- */
 
-/* 1 if a's moment is the earlier one, ties by rank; else 0. */
-static uint32_t before(lb_quota_node a, lb_quota_node b) {
-    return (uint32_t)((a.whole < b.whole) | ((a.whole == b.whole) & (a.tail < b.tail)));
+/* True if a's moment is the earlier one, ties by rank.  Computed, not branched to: no processor could foresee it. */
+static bool before(lb_quota_node a, lb_quota_node b) {
+#if defined(__SIZEOF_INT128__)
+    __int128 left = (__int128)((unsigned __int128)a.whole << 64 | a.tail);
+    __int128 right = (__int128)((unsigned __int128)b.whole << 64 | b.tail);
+    return left < right;
+#else
+    return (a.whole < b.whole) | ((a.whole == b.whole) & (a.tail < b.tail));
+#endif
 }
 
-/* The least of up to four siblings.  Computed, not branched to: no processor could foresee the way. */
-static uint32_t least(const lb_quota_node *heap, uint32_t n, uint32_t first) {
-    if (first + 3 < n) {
-        uint32_t left = first + before(heap[first + 1], heap[first]);
-        uint32_t right = first + 2 + before(heap[first + 3], heap[first + 2]);
-        return left + (right - left) * before(heap[right], heap[left]);
+/* The least of the siblings, up to four, that begin at heap[i]. */
+static uint32_t least(const lb_quota_node *heap, uint32_t n, uint32_t i) {
+    if (n - i >= 4) {
+        uint32_t left = i + before(heap[i + 1], heap[i]), right = i + 2 + before(heap[i + 3], heap[i + 2]);
+        return before(heap[right], heap[left]) ? right : left;
     }
-    uint32_t best = first;
-    for (uint32_t i = first + 1; i < n; i++) best += (i - best) * before(heap[i], heap[best]);
+    uint32_t best = i;
+    while (++i < n) best = before(heap[i], heap[best]) ? i : best;
     return best;
+}
+
+/* Of the 16 grandchildren of a node, four will be compared next: large heaps wait for memory, not for arithmetic. */
+static void prefetch(const lb_quota_node *heap, uint32_t n, uint64_t first) {
+#if defined(__GNUC__)
+    if (first + 16 <= n)
+        for (uint32_t i = 0; i < 16; i += 4) __builtin_prefetch(heap + first + i);
+#else
+    (void)heap, (void)n, (void)first;
+#endif
 }
 
 /* Put `node` into the hole at i or above it, not above `top`. */
@@ -98,6 +113,7 @@ static void rise(lb_quota_node *heap, uint32_t top, uint32_t i, lb_quota_node no
 static void sink(lb_quota_node *heap, uint32_t n, uint32_t top, lb_quota_node node) {
     uint32_t hole = top, child;
     while ((child = 4 * hole + 1) < n) {
+        prefetch(heap, n, 4 * (uint64_t)child + 1);
         uint32_t best = least(heap, n, child);
         heap[hole] = heap[best];
         hole = best;
@@ -175,7 +191,7 @@ void lb_quota_free(lb_quota *q) {
     lb_free(q->weight);
 }
 
-static void place(lb_quota *q, lb_quota_node release) {
+static void sort_in(lb_quota *q, lb_quota_node release) {
     if (is_due(q, release)) q->due[q->n_due++] = deadline(q, release);
     else q->waiting[q->n_waiting++] = release;
 }
@@ -184,6 +200,7 @@ void lb_quota_start(lb_quota *q, const int64_t *debt, uint64_t phase) {
     lb_quota_time begin = turns(q, phase);
     uint64_t missing = phase;
     q->now = (lb_quota_time){0, begin.part};
+    q->n_waiting = q->n_due = 0;
     for (uint32_t r = 0; r < q->n; r++) {
         int64_t w = q->weight[r], owed = debt ? lb_floor_div(debt[r], LB_ONE_PICK >> q->bits) : 0;
         uint64_t had = phase * (uint64_t)w / q->period;
@@ -191,7 +208,7 @@ void lb_quota_start(lb_quota *q, const int64_t *debt, uint64_t phase) {
         int64_t key = (int64_t)(had * (uint64_t)q->pick - (uint64_t)begin.whole * (uint64_t)w);
         key += q->a - owed * (q->pick >> q->bits);
         int64_t whole = lb_floor_div(key, w);
-        place(q, moment(whole, (uint64_t)(key - whole * w), q->weight[r], r));
+        sort_in(q, moment(whole, (uint64_t)(key - whole * w), q->weight[r], r));
         missing -= had;
     }
     make_heap(q->waiting, q->n_waiting);

@@ -1,7 +1,7 @@
 /* bytes: see bytes.h. */
 #include "route/bytes.h"
 
-/* One name per combination, as the table is laid out by the code of the character: row the high, column the low digit. */
+/* One name per combination.  The table is laid out by the code of the character: row the high, column the low digit. */
 enum {
     o = 0,                                          /* nowhere in a target, host, method or field name */
     T = LB_BYTE_TOKEN,                              /* # % ^ ` | */

@@ -6,7 +6,7 @@
  * Rank    (precedence, tie), least first.  Host and path come first in it, so all that share both stand in one list;
  *         match.c visits lists in that order and needs no rank any more.  The tie is the specification's index with
  *         gaps between neighbours, so that a later change can put a route between two.
- * Cost    O(bytes of all specifications + n log n within a list); about 0.3 us a route.
+ * Cost    O(bytes of all specifications + n log n within a list); about 0.4 us a route.
  * Keeps   a failed build leaves nothing behind.
  */
 #include "base/vec.h"
@@ -269,7 +269,10 @@ static void close_list(const builder *b, lb_candidate *begin, uint32_t above) {
     lb_candidate *end = begin;
     while (end->route != LB_NONE) end++;
     sort_list(b, begin, (uint32_t)(end - begin));
-    for (lb_candidate *c = begin; c < end; c++) *c = (lb_candidate){b->pending[c->route].route, b->pending[c->route].rule};
+    for (lb_candidate *c = begin; c < end; c++) {
+        const pending *p = &b->pending[c->route];
+        *c = (lb_candidate){p->route, p->rule};
+    }
     end->rule = above;
 }
 
@@ -291,8 +294,9 @@ static bool take_arrays(builder *b) {
     r->n_nodes = b->nodes.n;
     r->n_rules = b->rules.n - 1;
     r->n_predicates = b->predicates.n;
-    return lb_vec_take(&b->buckets, &r->buckets) && lb_vec_take(&b->nodes, &r->nodes) && lb_vec_take(&b->rules, &r->rules)
-           && lb_vec_take(&b->predicates, &r->predicates) && lb_table_fit(&r->table);
+    return lb_vec_take(&b->buckets, &r->buckets) && lb_vec_take(&b->nodes, &r->nodes)
+           && lb_vec_take(&b->rules, &r->rules) && lb_vec_take(&b->predicates, &r->predicates)
+           && lb_table_fit(&r->table);
 }
 
 static bool finish(builder *b) {

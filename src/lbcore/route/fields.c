@@ -1,8 +1,8 @@
 /* fields: the method and the header fields of a request.
  *
- * Source  rule 7 of the default profile: "Header names: tokens, ASCII case-insensitive; values trimmed of SP/HTAB; repeated
- *         fields joined with a comma; CR, LF, NUL refused; more than one Host refused.  Methods case-sensitive tokens."
- *         RFC 9110 sections 5.5, 5.6.2 and 9.1, RFC 9112 section 3.2.
+ * Source  rule 7 of the default profile: "Header names: tokens, ASCII case-insensitive; values trimmed of SP/HTAB;
+ *         repeated fields joined with a comma; CR, LF, NUL refused; more than one Host refused.  Methods
+ *         case-sensitive tokens."  RFC 9110 sections 5.5, 5.6.2 and 9.1, RFC 9112 section 3.2.
  * Host    has one place, request->host.  A Host among the fields must say the same, byte for byte: another one is a
  *         second Host, and one beside "none was sent" would lead to a weaker route than the caller's own.
  * Cost    one pass over names and values; values eight bytes at a time.

@@ -28,30 +28,34 @@ static bool is_ipv4(lb_str text) {
     return i == text.len;
 }
 
+static bool is_gap(lb_str text, size_t i) {
+    return text.len - i >= 2 && text.data[i] == ':' && text.data[i + 1] == ':';
+}
+
+/* Step over what stands between two groups, ":" or, once, "::"; nothing else will do, and something follows a ":". */
+static bool step_over(lb_str text, size_t *i, bool *gap) {
+    bool here = is_gap(text, *i);
+    if (here ? *gap : text.data[*i] != ':' || *i + 1 == text.len) return false;
+    *gap |= here;
+    *i += here ? 2 : 1;
+    return true;
+}
+
 /* IPv6address of RFC 3986: eight groups of 1 to 4 hex digits, or at most seven around one "::"; the last two may be
  * an IPv4 address. */
 static bool is_ipv6(lb_str text) {
-    size_t i = 0;
     int groups = 0;
-    bool gap = text.len >= 2 && text.data[0] == ':' && text.data[1] == ':';
-    if (gap) i = 2;
-    while (i < text.len) {
-        size_t begin = i;
-        while (i < text.len && lb_byte_is(text.data[i], LB_BYTE_HEX)) i++;
+    bool gap = is_gap(text, 0);
+    for (size_t i = gap ? 2 : 0, begin; i < text.len;) {
+        for (begin = i; i < text.len && lb_byte_is(text.data[i], LB_BYTE_HEX); i++) {}
         if (i < text.len && text.data[i] == '.') {
             groups += 2;
             if (!is_ipv4((lb_str){text.data + begin, text.len - begin})) return false;
             break;
         }
-        if (i == begin || i - begin > 4) return false;
         groups++;
-        if (i == text.len) break;
-        if (text.data[i++] != ':' || i == text.len) return false;
-        if (text.data[i] == ':') {
-            if (gap) return false;
-            gap = true;
-            i++;
-        }
+        if (i == begin || i - begin > 4) return false;
+        if (i < text.len && !step_over(text, &i, &gap)) return false;
     }
     return gap ? groups <= 7 : groups == 8;
 }
@@ -77,7 +81,8 @@ static const char *read_name(lb_str host, extent *found) {
     size_t i = 0, label = 0;                                /* where the label begins */
     int seen = 0;
     for (;; label = ++i) {
-        while (i < host.len && lb_byte_is(host.data[i], LB_BYTE_LABEL)) seen |= lb_byte_classes[(unsigned char)host.data[i++]];
+        for (; i < host.len && lb_byte_is(host.data[i], LB_BYTE_LABEL); i++)
+            seen |= lb_byte_classes[(unsigned char)host.data[i]];
         bool dot = i < host.len && host.data[i] == '.';
         if (i - label > LABEL_MAX) return "the host has a label of more than 63 bytes";
         if (i == label && dot) return "the host has an empty label";

@@ -4,8 +4,8 @@
  *         from the longest to the shortest; in a list as sorted.  This is the precedence of the flavour (compile.c),
  *         so the first candidate that holds is the answer and the walk ends there.
  * Cost    per bucket that matches the host (one, as a rule): one look-up for the exact path, one per segment for the
- *         prefixes, as deep as routes go.  Independent of the number of routes; grows with the candidates that share host
- *         and path and whose predicates fail.  Wildcards: one look-up per label of the host.
+ *         prefixes, as deep as routes go.  Independent of the number of routes; grows with the candidates that share
+ *         host and path and whose predicates fail.  Wildcards: one look-up per label of the host.
  * Keeps   reads the router only; no allocation, no recursion.
  */
 #include "route/bytes.h"

@@ -1,7 +1,7 @@
 /* predicate: method, header and query conditions.
  *
- * Source  gateway-api.md 2.8: "Headers: names case-insensitive.  Query: name exact; a repeated parameter in the request:
- *         use the first value."  RFC 9110 section 5.3: repeated fields are one, "separated by a comma".
+ * Source  Gateway API v1, HTTPHeaderMatch ("case-insensitive") and HTTPQueryParamMatch (a repeated parameter: the
+ *         first value, as recommended).  RFC 9110 section 5.3: repeated fields are one, "separated by a comma".
  * Query   names and values of the request are percent-decoded once and compared byte for byte; "+" is a plus, ";"
  *         separates nothing, and a name without "=" has the empty value.
  * Cost    linear in the header or the query, for each condition looked at.

@@ -22,10 +22,12 @@ typedef enum lb_path_type {
 
 typedef enum lb_flavor { LB_FLAVOR_GATEWAY_API = 0 } lb_flavor;
 
-/* One condition beside host, path and method.  Header names compare ASCII case-insensitively, all else byte for byte. */
+/* One condition beside host, path and method.  Header names compare ASCII case-insensitively, all else byte for byte:
+ * a header's trimmed value, repeated fields joined with ","; a query parameter's first value, name and value of the
+ * request percent-decoded once ("+" is a plus).  Of conditions with the same name only the first counts. */
 typedef struct lb_condition {
     enum { LB_CONDITION_HEADER = 0, LB_CONDITION_QUERY } kind;
-    lb_str name, value;             /* the first occurrence of a query parameter, the joined value of a header */
+    lb_str name, value;
 } lb_condition;
 
 /* One match of one rule.  All strings are copied by lb_router_new(). */
@@ -46,7 +48,7 @@ typedef struct lb_request {
     lb_str method;
     lb_str host;                    /* the Host field or :authority; data NULL: none was sent */
     lb_str target;                  /* raw, as on the request line, with ?query */
-    const lb_header *headers;
+    const lb_header *headers;       /* a Host among them must be the only one and equal to `host`, else LB_REFUSED */
     uint32_t n_headers;
 } lb_request;
 
@@ -56,13 +58,14 @@ typedef struct lb_answer {
     uint32_t route;                 /* LB_FOUND: index into the specs, else LB_NONE */
     lb_str path;                    /* canonical; points into the request or the scratch */
     lb_str query;                   /* raw, without "?"; data NULL: there was no "?" */
-    lb_str host;                    /* canonical (lower case, no port, no trailing dot); in the request or the scratch */
+    lb_str host;                    /* canonical: lower case, no port, no trailing dot; data NULL: none was sent */
     const char *reason;             /* LB_REFUSED: a constant sentence, else NULL */
 } lb_answer;
 
 typedef struct lb_router lb_router;
 
-/* Compile.  Precedence of the flavour first, then the order of the specs.  Errors name "routes[i].path" and the like. */
+/* Compile.  Precedence of the flavour first, then the order of the specs.  Errors name "routes[i].path" and the like;
+ * *out is as it was then.  `seed` should be secret: it keeps hostile names from meeting in the tables. */
 lb_status lb_router_new(lb_router **out, const lb_route_spec *specs, uint32_t n, lb_flavor flavor, uint64_t seed,
                         lb_error *err);
 void lb_router_free(lb_router *router);                                /* accepts NULL */
@@ -77,9 +80,12 @@ size_t lb_router_memory(const lb_router *router);                      /* bytes 
 
 /* ---- the normaliser alone, for tests, fuzzing and tools ---------------------------------------------------- */
 
-/* Rules 1 to 3 of the default profile.  False: refused, with *reason. */
+/* Rules 1 to 3 of the default profile.  `scratch` has target.len bytes; *authority is that of an absolute-form, raw, or
+ * data NULL; *path is "*" for the asterisk-form.  False: refused, with *reason. */
 bool lb_normalise_target(lb_str method, lb_str target, char *scratch, lb_str *path, lb_str *query, lb_str *authority,
                          const char **reason);
+
+/* Rule 6.  `scratch` has host.len bytes.  False: refused, with *reason. */
 bool lb_normalise_host(lb_str host, char *scratch, lb_str *out, const char **reason);
 
 #endif

@@ -17,7 +17,7 @@
  *
  * A rule below LB_BARE_RULES is the mask of the common methods it allows, 0 for all; from there on it counts rules[],
  * each a run of predicates.
- * Memory  46 bytes a route with a path of its own, 30 for each further segment of its own, beyond the text of long keys.
+ * Memory  46 bytes a route with a path of its own, 30 for each further segment of its own, and the text of long keys.
  */
 #ifndef LBCORE_ROUTE_ROUTER_H
 #define LBCORE_ROUTE_ROUTER_H

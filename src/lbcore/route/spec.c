@@ -125,13 +125,20 @@ static lb_status check_condition(const lb_condition *condition, lb_error *err) {
     return LB_OK;
 }
 
+/* Users know headers and query parameters apart. */
+static uint32_t place_in_kind(const lb_route_spec *spec, uint32_t i) {
+    uint32_t place = 0;
+    for (uint32_t before = 0; before < i; before++) place += spec->conditions[before].kind == spec->conditions[i].kind;
+    return place;
+}
+
 static lb_status check_conditions(const lb_route_spec *spec, lb_error *err) {
     if (spec->n_conditions > LB_N_CONDITIONS_MAX)
         return lb_fail(err, LB_ERR_CONFIG, "conditions", "there are %u; at most 1023", spec->n_conditions);
     for (uint32_t i = 0; i < spec->n_conditions; i++) {
         lb_status status = check_condition(&spec->conditions[i], err);
         if (status == LB_OK) continue;
-        lb_error_in(err, "conditions", i);
+        lb_error_in(err, spec->conditions[i].kind == LB_CONDITION_HEADER ? "headers" : "query", place_in_kind(spec, i));
         return status;
     }
     return LB_OK;

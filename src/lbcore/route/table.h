@@ -3,8 +3,8 @@
  *     slot = | owner | value | key |      16 bytes
  *     key  = | length, 0 to 7 | the bytes |  or, if they are more,  | 255 | tag, 24 bits | place in the pool, 32 bits |
  *
- * A short key is compared as one word and costs no memory beyond its slot; a long one is compared in the pool if its tag
- * agrees.  The slot where a search starts is the tag scaled to the number of slots: a table of any size works, and
+ * A short key is compared as one word and costs no memory beyond its slot; a long one is compared in the pool if its
+ * tag agrees.  The slot where a search starts is the tag scaled to the number of slots: a table of any size works, and
  * growing moves the slots in one ascending pass without reading the pool.
  * Source  linear probing: D. Knuth, TAOCP 3, 6.4, algorithm L.  At most 5/8 full.
  * Cost    find: one hash, then 1.8 slots on average for a key that is there, 4 for one that is not.

@@ -8,18 +8,10 @@
 
 #include "base/alloc.h"
 
-static uint32_t first_of(uint32_t block) { return (LB_FIRST_BLOCK << block) - LB_FIRST_BLOCK; }
-
-/* The last block is cut where LB_MAX_SLOTS ends. */
-static uint32_t size_of(uint32_t block) {
-    uint32_t whole = LB_FIRST_BLOCK << block, rest = LB_MAX_SLOTS - first_of(block);
-    return whole < rest ? whole : rest;
-}
-
 /* All of a block or nothing: a longer free_slot that is left behind by a failure holds nothing more. */
 static lb_status open_block(lb_state *state, uint32_t block, lb_error *err) {
-    uint32_t n = size_of(block);
-    uint32_t *room = lb_grow_array(state->free_slot, first_of(block) + (size_t)n, sizeof *room);
+    uint32_t n = LB_FIRST_BLOCK << block, n_below = n - LB_FIRST_BLOCK;
+    uint32_t *room = lb_grow_array(state->free_slot, (size_t)n_below + n, sizeof *room);
     if (!room) return lb_no_memory(err, "targets");
     state->free_slot = room;
     lb_counter *in_flight = lb_alloc_zero(n, sizeof *in_flight);

@@ -1,0 +1,83 @@
+"""lbcore: the load-balancing and routing engine that Python gateways, proxies and clients embed.
+
+The names below are the public ones.  Importing costs the extension and the exceptions only; the engine and the
+configuration formats come with their first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lbcore._core import (
+    Answer,
+    Backend,
+    Call,
+    Event,
+    Match,
+    Param,
+    Policy,
+    Route,
+    Router,
+    Split,
+    Target,
+    Upstream,
+    policies,
+    policy,
+)
+from lbcore._core import core_version as __version__
+from lbcore.errors import (
+    BadRequest,
+    ConfigError,
+    ConfigWarning,
+    LbcoreError,
+    NoRoute,
+    NoTarget,
+    Problem,
+)
+
+if TYPE_CHECKING:
+    from lbcore.config import load
+    from lbcore.engine import Engine
+
+__all__ = [
+    "Answer",
+    "Backend",
+    "BadRequest",
+    "Call",
+    "ConfigError",
+    "ConfigWarning",
+    "Engine",
+    "Event",
+    "LbcoreError",
+    "Match",
+    "NoRoute",
+    "NoTarget",
+    "Param",
+    "Policy",
+    "Problem",
+    "Route",
+    "Router",
+    "Split",
+    "Target",
+    "Upstream",
+    "__version__",
+    "load",
+    "policies",
+    "policy",
+]
+
+_LATER = {"Engine": "lbcore.engine", "load": "lbcore.config"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found = getattr(import_module(_LATER[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,137 @@
+/* Fuzz target: a table of routes and requests, both out of the input; the router must say what a scan of the list says.
+ *
+ * Input: lines.  "r" begins a route, "q" asks; the lines between say what, one letter and a text:
+ *   p exact path   P prefix   h host   m method   H header name=value   Q query name=value       for the route begun
+ *   M method   T target   O host   F field name:value                                            for the next "q"
+ * Routes the router refuses to compile are left out: it must refuse them alone as well as in the table.
+ */
+#include "lbcore.h"
+
+#include "../core/naive_route.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define ASSERT(condition) \
+    do {                  \
+        if (!(condition)) abort(); \
+    } while (0)
+
+enum { MAX_ROUTES = 24, MAX_PARTS = 4, MAX_ASKS = 16 };
+
+typedef struct parts { lb_str hosts[MAX_PARTS], methods[MAX_PARTS]; lb_condition conditions[MAX_PARTS]; } parts;
+
+typedef struct scene {
+    lb_route_spec specs[MAX_ROUTES];
+    parts parts[MAX_ROUTES];
+    uint32_t n;
+    lb_header headers[MAX_PARTS];
+    lb_request request;
+    uint32_t n_asks;
+} scene;
+
+static lb_str take_line(lb_str *rest) {
+    size_t n = 0;
+    while (n < rest->len && rest->data[n] != '\n') n++;
+    lb_str line = {rest->data, n};
+    size_t skip = n < rest->len ? n + 1 : n;
+    *rest = (lb_str){rest->data + skip, rest->len - skip};
+    return line;
+}
+
+static lb_str split(lb_str *text, char separator) {
+    size_t n = 0;
+    while (n < text->len && text->data[n] != separator) n++;
+    lb_str first = {text->data, n};
+    size_t skip = n < text->len ? n + 1 : n;
+    *text = (lb_str){text->data + skip, text->len - skip};
+    return first;
+}
+
+static bool compiles(const lb_route_spec *specs, uint32_t n, lb_router **router) {
+    lb_error err = {{0}, {0}};
+    lb_status status = lb_router_new(router, specs, n, LB_FLAVOR_GATEWAY_API, 11, &err);
+    ASSERT(status == LB_OK || (status == LB_ERR_CONFIG && strncmp(err.field, "routes[", 7) == 0 && err.reason[0]));
+    return status == LB_OK;
+}
+
+static void keep_last_if_it_compiles(scene *s) {
+    lb_router *router = NULL;
+    if (s->n == 0) return;
+    if (!compiles(&s->specs[s->n - 1], 1, &router)) s->n--;
+    lb_router_free(router);
+}
+
+static void begin_route(scene *s) {
+    keep_last_if_it_compiles(s);
+    if (s->n == MAX_ROUTES) return;
+    parts *p = &s->parts[s->n];
+    s->specs[s->n++] = (lb_route_spec){.hosts = p->hosts, .path = {"/", 1}, .path_type = LB_PATH_PREFIX,
+                                       .methods = p->methods, .conditions = p->conditions};
+}
+
+static void ask(scene *s) {
+    lb_router *router = NULL;
+    keep_last_if_it_compiles(s);
+    if (s->n_asks++ >= MAX_ASKS) return;
+    ASSERT(compiles(s->specs, s->n, &router));
+    size_t size = lb_scratch_size(&s->request);
+    char *scratch = malloc(size ? size : 1);
+    lb_answer answer;
+    uint32_t want;
+    lb_outcome expected = naive_match(s->specs, s->n, &s->request, &want);
+    lb_outcome got = lb_router_match(router, &s->request, scratch, &answer);
+    ASSERT(got == expected && answer.route == want);
+    ASSERT((got == LB_REFUSED) == (answer.reason != NULL));
+    ASSERT(got == LB_REFUSED || answer.path.len > 0);
+    free(scratch);
+    lb_router_free(router);
+    s->request.n_headers = 0;
+}
+
+static void add_to_route(scene *s, char what, lb_str text) {
+    if (s->n == 0) return;
+    lb_route_spec *spec = &s->specs[s->n - 1];
+    parts *p = &s->parts[s->n - 1];
+    if (what == 'p' || what == 'P') {
+        spec->path = text;
+        spec->path_type = what == 'p' ? LB_PATH_EXACT : LB_PATH_PREFIX;
+    } else if (what == 'h' && spec->n_hosts < MAX_PARTS) {
+        p->hosts[spec->n_hosts++] = text;
+    } else if (what == 'm' && spec->n_methods < MAX_PARTS) {
+        p->methods[spec->n_methods++] = text;
+    } else if ((what == 'H' || what == 'Q') && spec->n_conditions < MAX_PARTS) {
+        lb_str name = split(&text, '=');
+        p->conditions[spec->n_conditions].kind = what == 'H' ? LB_CONDITION_HEADER : LB_CONDITION_QUERY;
+        p->conditions[spec->n_conditions].name = name;
+        p->conditions[spec->n_conditions++].value = text;
+    }
+}
+
+static void add_to_request(scene *s, char what, lb_str text) {
+    if (what == 'M') s->request.method = text;
+    if (what == 'T') s->request.target = text;
+    if (what == 'O') s->request.host = text;
+    if (what == 'F' && s->request.n_headers < MAX_PARTS) {
+        lb_str name = split(&text, ':');
+        s->headers[s->request.n_headers++] = (lb_header){name, text};
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    lb_str rest = {(const char *)data, size};
+    scene *s = calloc(1, sizeof *s);
+    ASSERT(s);
+    s->request = (lb_request){.method = lb_str_of("GET"), .target = lb_str_of("/"), .headers = s->headers};
+    while (rest.len > 0) {
+        lb_str line = take_line(&rest);
+        if (line.len == 0) continue;
+        char what = line.data[0];
+        lb_str text = {line.data + 1, line.len - 1};
+        if (what == 'r') begin_route(s);
+        else if (what == 'q') ask(s);
+        else add_to_route(s, what, text), add_to_request(s, what, text);
+    }
+    ask(s);
+    free(s);
+    return 0;
+}
