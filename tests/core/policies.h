@@ -12,7 +12,8 @@ typedef struct bed {
 } bed;
 
 /* A View in which members have slots of `state` (NULL: none) of their own index. */
-static inline lb_view *view_of(const uint32_t *weights, uint32_t n, uint64_t seed, bool from_phase_zero, lb_state *state) {
+static inline lb_view *view_of(const uint32_t *weights, uint32_t n, uint64_t seed, bool from_phase_zero,
+                               lb_state *state) {
     lb_view *view;
     if (lb_view_new(&view, n, state, NULL)) return NULL;
     for (uint32_t i = 0; i < n; i++) {
@@ -25,8 +26,9 @@ static inline lb_view *view_of(const uint32_t *weights, uint32_t n, uint64_t see
     return view;
 }
 
-/* `b` gets a policy on a View; `before` (NULL: none) hands over.  LB_OK, or what the build said; then nothing is kept. */
-static inline lb_status make(bed *b, const lb_policy *policy, lb_view *view, const bed *before, const uint32_t *old_index) {
+/* `b` gets a policy on a View; `before` (NULL: none) hands over.  LB_OK, or what build() said; then nothing is kept. */
+static inline lb_status make(bed *b, const lb_policy *policy, lb_view *view, const bed *before,
+                             const uint32_t *old_index) {
     *b = (bed){.policy = policy, .view = view};
     if (!view) return LB_ERR_NOMEM;
     double param[LB_MAX_PARAMS];

@@ -2,7 +2,7 @@
 #include "base/exact.h"
 #include "check.h"
 
-/* ---- status -------------------------------------------------------------------------------------------------- */
+/* ---- status ----------------------------------------------------------------------------------------------------- */
 
 static void fail_fills_field_and_reason(void) {
     lb_error err;
@@ -52,7 +52,7 @@ static void the_place_is_put_before_the_field(void) {
     CHECK(strcmp(err.field, "targets[4]") == 0);
 }
 
-/* ---- exact --------------------------------------------------------------------------------------------------- */
+/* ---- exact ------------------------------------------------------------------------------------------------------ */
 
 static void floor_division_rounds_down(void) {
     static const int64_t cases[][3] = {
@@ -70,7 +70,7 @@ static void gcd_knows_zero(void) {
     CHECK_EQ(lb_gcd(1000000, 999983), 1);
 }
 
-/* ---- rng ----------------------------------------------------------------------------------------------------- */
+/* ---- rng -------------------------------------------------------------------------------------------------------- */
 
 /* Words computed by an independent implementation of the published algorithms (tests/twins/rng.py). */
 static void the_generator_gives_known_words(void) {
@@ -96,7 +96,7 @@ static void bounded_draws_are_in_range_and_even(void) {
     for (int i = 0; i < 1000; i++) CHECK(lb_rng_below(&rng, 0xC0000000u) < 0xC0000000u);     /* a quarter is redrawn */
 }
 
-/* ---- str, alloc ---------------------------------------------------------------------------------------------- */
+/* ---- str, alloc ------------------------------------------------------------------------------------------------- */
 
 static void strings_compare_by_bytes(void) {
     CHECK(lb_str_equal(lb_str_of("abc"), (lb_str){"abcd", 3}));

@@ -38,7 +38,7 @@ static uint32_t draw_weights(lb_rng *rng, uint32_t *weights, uint32_t most) {
     return n;
 }
 
-/* ---- the promises ------------------------------------------------------------------------------------------------ */
+/* ---- the promises ----------------------------------------------------------------------------------------------- */
 
 /* Picks `n` times; no prefix may be `bound` picks or more away from anybody's share. */
 static void prefixes_stay_within(bed *b, int64_t bound, uint32_t n) {
@@ -116,7 +116,7 @@ static void light_targets_are_spread_evenly(void) {
     }
 }
 
-/* ---- the rule, literally ------------------------------------------------------------------------------------------- */
+/* ---- the rule, literally ---------------------------------------------------------------------------------------- */
 
 /* Debts in 1/W.  a = 1/(2k-2): debt >= a, and least (1 - a - debt) / p; both times 2k-2. */
 typedef struct literal {
@@ -155,7 +155,7 @@ static void picks_follow_the_rule_also_while_replaying(void) {
     }
 }
 
-/* ---- recording --------------------------------------------------------------------------------------------------- */
+/* ---- recording -------------------------------------------------------------------------------------------------- */
 
 /* What is replayed must be what the generator would have gone on to give: it has given it once before. */
 static void a_period_is_recorded_and_repeats(void) {
@@ -235,7 +235,7 @@ static void each_step_spends_a_turn(void) {
     end(&b);
 }
 
-/* ---- debts and takeover -------------------------------------------------------------------------------------------- */
+/* ---- debts and takeover ----------------------------------------------------------------------------------------- */
 
 static void debts_are_share_less_picks(void) {
     static const uint32_t weights[] = {7, 0, 2, 4};
@@ -320,7 +320,7 @@ static void debts_beyond_two_picks_are_clipped(void) {
         }
         CHECK_EQ(sum, 0);
         CHECK_EQ(debt(&b, heavy), owing ? 2 * LB_ONE_PICK : -2 * LB_ONE_PICK);
-        CHECK(light >= 4 && light <= 5);        /* the debts of the others were cancelled but for what makes up the two */
+        CHECK(light >= 4 && light <= 5);        /* all others were cancelled but for what makes up the two picks */
         end(&b);
     }
 }
@@ -336,7 +336,8 @@ static void through_3000_changes_no_debt_exceeds_two_picks(void) {
         for (int changes = 0; changes < 3000; changes++) {
             for (int i = 0; i < 7; i++) {
                 next(&b);
-                for (uint32_t m = 0; m < n; m++) CHECK(debt(&b, m) < 2 * LB_ONE_PICK && debt(&b, m) > -2 * LB_ONE_PICK);
+                for (uint32_t m = 0; m < n; m++)
+                    CHECK(debt(&b, m) < 2 * LB_ONE_PICK && debt(&b, m) > -2 * LB_ONE_PICK);
             }
             for (uint32_t i = 0; i < n; i++) old_index[i] = i;
             uint32_t at = lb_rng_below(&rng, n), kind = lb_rng_below(&rng, 4);
@@ -353,7 +354,7 @@ static void through_3000_changes_no_debt_exceeds_two_picks(void) {
     }
 }
 
-/* ---- many targets, many picks ---------------------------------------------------------------------------------------- */
+/* ---- many targets, many picks ----------------------------------------------------------------------------------- */
 
 /* Above 11,585 targets debts have less than 32 bits. */
 static void many_targets_take_turns_and_are_taken_over(void) {
@@ -392,8 +393,8 @@ static void the_origin_of_time_moves_unnoticed(void) {
     old.now.whole += age;
     for (int i = 0; i < 1000; i++) {
         CHECK_EQ(lb_quota_next(&old), lb_quota_next(&young));
-        for (uint32_t p = 0; p < 4; p++)
-            CHECK_EQ(lb_quota_debt(&old, p, lb_quota_ago(&old, 0), 0), lb_quota_debt(&young, p, lb_quota_ago(&young, 0), 0));
+        lb_quota_time now = lb_quota_ago(&old, 0), same = lb_quota_ago(&young, 0);
+        for (uint32_t p = 0; p < 4; p++) CHECK_EQ(lb_quota_debt(&old, p, now, 0), lb_quota_debt(&young, p, same, 0));
     }
     CHECK(old.now.whole < (int64_t)1 << 60);
     lb_quota_free(&young);

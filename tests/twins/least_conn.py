@@ -62,8 +62,8 @@ class LeastConn:
         turn = [(begin + i) % n for i in range(n)]
         if step >= min(STEPS, n):
             return turn[step % n]
-        return sorted(turn, key=lambda place: self._cost(load, place))[step]        # stable: ties in turn
+        return sorted(turn, key=lambda place: self._cost(load, place))[step]    # stable: ties in turn
 
     def _sampled(self, table: Alias, load: Sequence[int], rng: Rng) -> int:
         drawn = [table.draw(rng) for _ in range(DRAWS)]
-        return min(drawn, key=lambda place: self._cost(load, place))                # the first drawn of equal ones
+        return min(drawn, key=lambda place: self._cost(load, place))    # of equal ones the first drawn

@@ -1,7 +1,7 @@
 """The twin of ``policy/random.c``: Walker's alias table with fractions for cuts.
 
-The picks are the core's one for one, given the same generator; ``chances`` proves the table: it adds up what each member
-gets from all columns and must give exactly ``w_i / W``.
+The picks are the core's one for one, given the same generator.  ``chances`` proves the table: it adds up what
+each member gets from all columns and must give exactly ``w_i / W``.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ LOOK = 64               # steps that peek answers by drawing
 class Alias:
     """Columns over the usable members: a cut in 0..1 and the place that fills the column above it.
 
-    Columns that lack something are completed in turn by one that has enough; both are taken from stacks that hold the
-    lower places on top.
+    Columns that lack something are completed in turn by one that has enough; both are taken from stacks that
+    hold the lower places on top.
     """
 
     def __init__(self, weights: Sequence[int]) -> None:
@@ -45,7 +45,7 @@ class Alias:
         return chance
 
     def draw(self, rng: Rng) -> int:
-        """Return a place: a column, then a coin in 0..W-1 from the upper bits of words, too large ones redrawn."""
+        """Return a place: a column, then a coin in 0..W-1 from upper bits, redrawn if too large."""
         place = rng.below(len(self.usable))
         shift = 64 - max(1, (self.total - 1).bit_length())
         while (coin := rng.next() >> shift) >= self.total:
@@ -65,7 +65,7 @@ class Random:
         return usable[self.table.draw(rng)] if usable else None
 
     def peek(self, rng: Rng, step: int) -> int | None:
-        """Return what the pick after ``step`` others would give; beyond LOOK draws, who follows the last in the list."""
+        """Return what the pick after ``step`` others would give; beyond LOOK, who follows in the list."""
         usable, copy = self.table.usable, rng.copy()
         if not usable:
             return None

@@ -41,7 +41,7 @@ class Rng:
         return result
 
     def below(self, n: int) -> int:
-        """Return a whole number in ``0..n-1``: the upper half of a 32 x 32 bit product, biased ones redrawn."""
+        """Return one of ``0..n-1``: the upper half of a 32 x 32 bit product, biased ones redrawn."""
         while True:
             product = (self.next() >> 32) * n
             if product % 2**32 >= 2**32 % n:

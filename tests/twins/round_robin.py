@@ -1,12 +1,12 @@
 """The slow twin of ``policy/round_robin.c``: the rule as it is written, in fractions, O(k) a pick.
 
-At each turn every usable target's debt grows by its share ``p_i = w_i / W``.  With ``a = 1/(2k-2)`` (0 for k = 1),
-among the targets with ``debt >= a`` the one takes the turn whose debt would first reach ``1 - a``, that is, the one with
-the least ``(1 - a - debt) / p``; if there is none, the one with the largest debt (this never happens).  Its debt falls
-by 1.  Ties go to whoever stands first in ``order``.
+At each turn every usable target's debt grows by its share ``p_i = w_i / W``.  With ``a = 1/(2k-2)`` (0 for
+k = 1), among the targets with ``debt >= a`` the one takes the turn whose debt would first reach ``1 - a``:
+the one with the least ``(1 - a - debt) / p``.  If there is none, the one with the largest debt; this never
+happens.  Its debt falls by 1.  Ties go to whoever stands first in ``order``.
 
-There is no recording here, no heap, no fixed point: only what build() rounds is rounded, and there exactly as the core
-does it.  Members are indices into the list of weights.
+There is no recording here, no heap, no fixed point: only what build() rounds is rounded, and there exactly as
+the core does it.  Members are indices into the list of weights.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def shuffled(usable: Sequence[int], seed: int) -> tuple[list[int], Rng]:
 
 
 def debt_bits(n_usable: int) -> int:
-    """Return the resolution of debts that are taken over: the core's 64-bit keys have room for 2^-bits pick."""
+    """Return the resolution of debts that are taken over, 2^-bits pick: 64 bits have room for it."""
     per_a = 2 * (n_usable - 1) if n_usable > 1 else 1
     bits = 32
     while per_a * 2**bits * (2 * n_usable + 2) > 2**61:
@@ -47,7 +47,7 @@ class RoundRobin:
     """A schedule over the members of ``weights`` (ints) whose weight is above 0.
 
     ``seed`` gives the order of ties, unless ``order`` (all usable members) does, and the phase, unless
-    ``from_phase_zero``.  ``previous`` hands over its debts: ``old_index[i]`` is member i's index there or None.
+    ``from_phase_zero``.  ``previous`` hands over its debts: ``old_index[i]`` says where i stood there.
     """
 
     def __init__(self, weights: Sequence[int], seed: int = 0, *, from_phase_zero: bool = True,
@@ -85,18 +85,19 @@ class RoundRobin:
     def _take(self) -> int:
         may = [i for i in self.order if self.debt[i] >= self.a]
         if may:
-            taker = min(may, key=lambda i: (1 - self.a - self.debt[i]) / self.share[i])     # min keeps the first
+            # min keeps the first of equal ones
+            taker = min(may, key=lambda i: (1 - self.a - self.debt[i]) / self.share[i])
         else:
             taker = max(self.order, key=lambda i: self.debt[i])
         self.debt[taker] -= 1
         return taker
 
     def owed(self, member: int) -> int:
-        """Return the debt as ``lb_round_robin_debt`` tells it: in 2^-32 pick, rounded down to what the core keeps."""
+        """Return the debt as ``lb_round_robin_debt`` tells it: in 2^-32 pick, rounded down to 2^-bits."""
         if member not in self.debt:
             return 0
         bits = debt_bits(len(self.debt))
-        return floor(self.debt[member] * 2**bits) * (ONE_PICK >> bits)
+        return floor(self.debt[member] * (1 << bits)) * (ONE_PICK >> bits)
 
     def _enter(self, turn: int) -> None:
         """Begin at a turn of the endless schedule: whole shares are had, the missing picks go by the rule."""
@@ -110,7 +111,7 @@ class RoundRobin:
         units = {i: previous.owed(old) // unit for i in self.order
                  if (old := old_index[i]) is not None and old in previous.debt}
         excess, staying = sum(units.values()), sum(self.weights[i] for i in units)
-        gone = Fraction(0)                          # what has been taken off so far, in order; each rounded down
+        gone = Fraction(0)      # taken off so far, in order; each takes what its whole part grows by
         for i in units:
             before = floor(gone)
             gone += Fraction(excess % staying * self.weights[i], staying)

@@ -8,7 +8,7 @@
 #define FRACTION_BITS 40
 #define RANK_BITS 24
 
-/* ---- time: whole + part/period ------------------------------------------------------------------------------ */
+/* ---- time: whole + part/period ---------------------------------------------------------------------------------- */
 
 static lb_quota_time later(const lb_quota *q, lb_quota_time a, lb_quota_time b) {
     lb_quota_time sum = {a.whole + b.whole, a.part + b.part};
@@ -36,7 +36,7 @@ static lb_quota_time turns(const lb_quota *q, uint64_t n) {
     return sum;
 }
 
-/* ---- moments: whole + part/weight, the fraction in 40 bits ------------------------------------------------------- */
+/* ---- moments: whole + part/weight, the fraction in 40 bits ------------------------------------------------------ */
 
 static uint32_t rank_of(lb_quota_node node) { return (uint32_t)(node.tail & (((uint64_t)1 << RANK_BITS) - 1)); }
 
@@ -65,7 +65,7 @@ static bool is_due(const lb_quota *q, lb_quota_node node) {
     return part_of(node, weight) * q->period <= q->now.part * weight;
 }
 
-/* ---- 4-ary heaps ---------------------------------------------------------------------------------------------------- */
+/* ---- 4-ary heaps ------------------------------------------------------------------------------------------------ */
 
 /* True if a's moment is the earlier one, ties by rank.  Computed, not branched to: no processor could foresee it. */
 static bool before(lb_quota_node a, lb_quota_node b) {
@@ -131,7 +131,7 @@ static void make_heap(lb_quota_node *node, uint32_t n) {
     for (uint32_t i = (n + 2) / 4; i-- > 0;) sink(node, n, i, node[i]);
 }
 
-/* ---- turns ---------------------------------------------------------------------------------------------------------- */
+/* ---- turns ------------------------------------------------------------------------------------------------------ */
 
 /* Move the origin of time to now.whole. */
 static void rebase(lb_quota *q) {
@@ -161,7 +161,7 @@ uint32_t lb_quota_next(lb_quota *q) {
     return rank;
 }
 
-/* ---- beginning -------------------------------------------------------------------------------------------------------- */
+/* ---- beginning -------------------------------------------------------------------------------------------------- */
 
 static void choose_steps(lb_quota *q) {
     int64_t k = q->n, per_a = k > 1 ? 2 * k - 2 : 1;
@@ -217,7 +217,7 @@ void lb_quota_start(lb_quota *q, const int64_t *debt, uint64_t phase) {
     tick(q);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------------ */
+/* ---- reading ---------------------------------------------------------------------------------------------------- */
 
 static lb_quota_node node_at(const lb_quota *q, uint32_t place) {
     return place < q->n_waiting ? q->waiting[place] : q->due[place - q->n_waiting];

@@ -4,10 +4,10 @@
  * is its debt.  With k targets and a = 1/(2k-2) (0 for k = 1), a target may take the turn once its debt is a or more,
  * and of those the one takes it whose debt would first reach 1 - a.  Ties go to the lesser rank.
  *
- *                       time passes, debts grow: a target may take a turn from debt = a on
- *     waiting         ---------------------------------------------------------------------->         due
- *     by release      <----------------------------------------------------------------------  by deadline
- *                               the least deadline takes the turn, its debt falls by 1
+ *                     time passes, debts grow: a target may take a turn from debt = a on
+ *     waiting       -------------------------------------------------------------------->         due
+ *     by release    <--------------------------------------------------------------------  by deadline
+ *                             the least deadline takes the turn, its debt falls by 1
  *
  * Source  R. Tijdeman, "The chairman assignment problem", Discrete Mathematics 32, 1980: debts that start at 0 stay
  *         within 1 - a of 0.
@@ -19,9 +19,9 @@
  *             is released      at  ((picks had - debt at the start) * pick + a) / w
  *             has its deadline at  release + (pick - 2a) / w
  *
- *         Of part/w, its 40 leading binary digits are kept.  They lose nothing: different fractions with denominators up
- *         to 10^6 differ by 10^-12 or more, and 2^-40 is less.  So a moment is one number of 128 bits, its last 24 are
- *         the rank, and comparing two takes no multiplication.
+ *         Of part/w, the 40 leading binary digits are kept.  They lose nothing: different fractions with denominators
+ *         up to 10^6 differ by 10^-12 or more, and 2^-40 is less.  So a moment is one number of 128 bits, its last 24
+ *         are the rank, and comparing two takes no multiplication.
  *
  * Limits  k <= 2^20, w <= 10^6, W <= 10^6 * 2^20 < 2^40 (after division by the weights' gcd).
  *         A debt is never below -2 (it starts in -2..2, and only debts >= a take turns); all sum to 0, so none is above
@@ -31,7 +31,7 @@
  *         Products of a part: part * W and part * w < 2^60.
  *         Before a turn the debts sum to 0, with it to 1, so the largest is >= 1/k >= a: `due` is never empty.
  *
- * Cost    next O(log k), about 100 ns at 100,000 targets; start O(k), into a phase O(k log k); 36 bytes a target.
+ * Cost    next O(log k), 100 to 150 ns at 100,000 targets; start O(k), into a phase O(k log k); 36 bytes a target.
  * Keeps   waiting and due together hold every target once; due holds exactly those that may take the next turn.
  */
 #ifndef LBCORE_POLICY_QUOTA_H
@@ -63,12 +63,12 @@ typedef struct lb_quota {
     uint32_t *weight;                           /* by rank, divided by their gcd: picks in a period */
 } lb_quota;
 
-/* A schedule over n > 0 targets: that of rank r has weight[member[r]] > 0.  *quota is zero before and to be freed after,
- * also on failure. */
+/* A schedule over n > 0 targets: that of rank r has weight[member[r]] > 0.  *quota is zero before and to be freed
+ * after, also on failure. */
 lb_status lb_quota_init(lb_quota *quota, const uint32_t *weight, const uint32_t *member, uint32_t n, lb_error *err);
 void lb_quota_free(lb_quota *quota);            /* accepts a zero one */
 
-/* Begin with debts, or at a phase.  debt[rank]: -2..2 picks in 2^-32, multiples of 2^-bits, sum 0; NULL: all 0.
+/* Begin (again) with debts, or at a phase.  debt[rank]: -2..2 picks in 2^-32, multiples of 2^-bits, sum 0; NULL: all 0.
  * phase: the turn, < period, at which an endless schedule is entered; 0 with debts.
  *
  * At turn t everybody has had floor(t * w_i/W) picks; the few that are missing to t go, by the rule itself, to those

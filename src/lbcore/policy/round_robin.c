@@ -18,7 +18,8 @@
  * Ties    by an order shuffled from the seed: Fisher-Yates over view->usable from the last place to the second, the
  *         partner drawn by lb_rng_below(place + 1); the phase is lb_rng_next() % period, drawn after it.
  * Bound   within 1 pick of the exact share at every prefix from phase 0, within 2 from any other phase.
- * Cost    pick: recording O(log n), replaying a table read.  build O(n); into a phase O(n log n).
+ * Cost    pick: recording O(log n), replaying a table read.  build O(n); into a phase O(n log n); taking over, also the
+ *         turns between cursor and head (a period at most).
  *         Memory: 44 bytes a target and 4 a turn of the period (4 KiB or 4 bytes a target where it is not replayed).
  * Keeps   turns [cursor, cursor + ahead) of the ring are the next picks; while replaying, all are.
  *         pick() and peek write to the state: one caller at a time.
@@ -99,7 +100,7 @@ static uint32_t pick(void *st, const lb_view *view, const lb_ask *ask) {
 
 static lb_replay *replay(void *st) { return &((state *)st)->replay; }
 
-/* ---- debts at the cursor ------------------------------------------------------------------------------------------ */
+/* ---- debts at the cursor ---------------------------------------------------------------------------------------- */
 
 /* The generator stands this many turns beyond the cursor; while replaying, at the period's end. */
 static uint32_t turns_beyond(const state *s) {
@@ -132,10 +133,10 @@ static void debts_at_cursor(const state *s, int64_t *owed, uint32_t *given) {
     }
 }
 
-/* ---- takeover: debt[rank] in 2^-32 pick, ABSENT for newcomers ------------------------------------------------------- */
+/* ---- takeover: debt[rank] in 2^-32 pick, ABSENT for newcomers --------------------------------------------------- */
 
 /* Make the debts sum to 0: what those that stay have too much goes off them by weight, in whole units.  Quotient and
- * rest are given out separately, for excess * weight would not fit; the rest is carried on, so that it comes out even. */
+ * rest are given out apart, for excess * weight would not fit; the rest is carried on, so that it comes out even. */
 static void spread(int64_t *debt, const state *s, const uint32_t *weight, int64_t unit) {
     int64_t excess = 0, staying = 0, carried = 0;
     for (uint32_t r = 0; r < s->quota.n; r++) {
@@ -173,7 +174,8 @@ static void clip(int64_t *debt, uint32_t n) {
     }
 }
 
-static void inherit(int64_t *debt, const state *s, const lb_view *view, const int64_t *owed, const uint32_t *old_index) {
+static void inherit(int64_t *debt, const state *s, const lb_view *view, const int64_t *owed,
+                    const uint32_t *old_index) {
     uint32_t n = s->quota.n;
     for (uint32_t r = 0; r < n; r++) {
         uint32_t old = old_index[s->member[r]];
@@ -201,7 +203,7 @@ static lb_status take_over(state *s, const lb_view *view, const state *old, cons
     return ok ? LB_OK : lb_no_memory(err, "policy");
 }
 
-/* ---- build ------------------------------------------------------------------------------------------------------------ */
+/* ---- build ------------------------------------------------------------------------------------------------------ */
 
 static void shuffle(uint32_t *member, uint32_t n, lb_rng *rng) {
     for (uint32_t place = n - 1; place > 0; place--) {
