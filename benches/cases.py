@@ -34,9 +34,9 @@ def upstream(n: int, policy: str = "round_robin") -> lbcore.Upstream:
 
 
 def settled(n: int) -> lbcore.Upstream:
-    """As :func:`upstream`, after one period and a bit: the schedule is known by now."""
+    """As :func:`upstream`, with its schedule known: it began at some phase, so the first whole period is the second."""
     up = upstream(n)
-    for _ in range(sum(weights(n)) + n):
+    for _ in range(2 * sum(weights(n)) + n):
         up.pick()
     return up
 

@@ -17,6 +17,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 TREE = ("CMakeLists.txt", "LICENSE", "README.md", "pyproject.toml", "python", "src", "tests")
 NAME = "lottery"
+OFFLINE = ("-q", "--disable-pip-version-check", "--no-build-isolation", "--no-deps", "--no-index")
 
 
 def files(tree: pathlib.Path) -> set[str]:
@@ -69,8 +70,7 @@ def grown(tmp_path_factory) -> pathlib.Path:
 def installed(grown) -> dict[str, str]:
     """The environment in which ``import lbcore`` finds the grown package."""
     target = grown / "installed"
-    options = ["-q", "--disable-pip-version-check", "--no-build-isolation", "--no-deps", "--no-index", "--target"]
-    command = [sys.executable, "-m", "pip", "install", *options, target, grown]
+    command = [sys.executable, "-m", "pip", "install", *OFFLINE, "--target", target, grown]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return {**os.environ, "PYTHONPATH": str(target)}

@@ -3,6 +3,7 @@
 Prints ``file:line: what: the text`` of each; exits 1 if there is one.
 """
 
+import os
 import pathlib
 import re
 import sys
@@ -21,8 +22,9 @@ FORBIDDEN = {
 def texts() -> list[tuple[pathlib.Path, str]]:
     """Every text file of the checkout with its content; generated folders and binary files are left out."""
     found = []
-    for path in sorted(ROOT.rglob("*")):
-        if path.is_file() and not SKIPPED & set(path.relative_to(ROOT).parts):
+    for folder, inner, names in os.walk(ROOT):
+        inner[:] = sorted(set(inner) - SKIPPED)
+        for path in (pathlib.Path(folder, name) for name in sorted(names)):
             try:
                 found.append((path, path.read_text(encoding="utf-8")))
             except UnicodeDecodeError:

@@ -67,7 +67,10 @@ def assert_shares(counts: Mapping[Hashable, int], weights: Mapping[Hashable, int
 async def http_target(name: str, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """An HTTP/1.1 server with keep-alive; every request is answered 200 with ``name``.  Yields ``host:port``."""
     body = name.encode()
-    response = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: text/plain\r\n\r\n%s" % (len(body), body)
+    response = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: text/plain\r\n\r\n%s" % (
+        len(body),
+        body,
+    )
     async with _server(lambda: _HttpTarget(response), host, port) as address:
         yield address
 
@@ -83,7 +86,9 @@ async def tcp_target(name: str, host: str = "127.0.0.1", port: int = 0) -> Async
 async def udp_target(name: str, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """A UDP server that answers each datagram with ``name``.  Yields ``host:port``."""
     loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(lambda: _UdpTarget(name.encode()), local_addr=(host, port))
+    transport, _ = await loop.create_datagram_endpoint(
+        lambda: _UdpTarget(name.encode()), local_addr=(host, port)
+    )
     try:
         yield _address(transport.get_extra_info("sockname"))
     finally:

@@ -11,7 +11,17 @@ from lbcore.adapters.datagram import DatagramProxy
 from lbcore.adapters.http import HttpProxy
 from lbcore.adapters.http import Timeouts as HttpTimeouts
 from lbcore.adapters.stream import StreamProxy
-from lbcore.engine import BackendSpec, Engine, ListenerSpec, MatchSpec, RuleSpec, Spec, StreamSpec, TargetSpec, UpstreamSpec
+from lbcore.engine import (
+    BackendSpec,
+    Engine,
+    ListenerSpec,
+    MatchSpec,
+    RuleSpec,
+    Spec,
+    StreamSpec,
+    TargetSpec,
+    UpstreamSpec,
+)
 
 PATIENCE = 20.0  # seconds until a test that waits for something has failed
 
@@ -40,13 +50,15 @@ async def until(condition, what=""):
 
 
 def spec(backends, protocol="HTTP", *, paths=("/",), port=80):
-    """``backends``: (name, weight, addresses) each; addresses None is an invalid reference.  One route to all of them."""
+    """One route to ``backends``: (name, weight, addresses) each; addresses None is an invalid reference."""
     upstreams = tuple(
         UpstreamSpec(name, tuple(TargetSpec(a) for a in addresses))
         for name, _, addresses in backends
         if addresses is not None
     )
-    refs = tuple(BackendSpec(name if addresses is not None else None, weight) for name, weight, addresses in backends)
+    refs = tuple(
+        BackendSpec(name if addresses is not None else None, weight) for name, weight, addresses in backends
+    )
     listeners = (ListenerSpec("main", protocol, port),)
     if protocol != "HTTP":
         return Spec(listeners, upstreams, streams=(StreamSpec("route", ("main",), refs),))
@@ -68,10 +80,14 @@ def listening(kind=socket.SOCK_STREAM):
     return sock
 
 
+def address_of(sock):
+    return f"127.0.0.1:{sock.getsockname()[1]}"
+
+
 def closed_port():
     """An address where nobody listens."""
     with listening() as sock:
-        return f"127.0.0.1:{sock.getsockname()[1]}"
+        return address_of(sock)
 
 
 @contextlib.asynccontextmanager
@@ -128,7 +144,7 @@ async def target(respond):
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    seen.address = "127.0.0.1:%d" % server.sockets[0].getsockname()[1]
+    seen.address = address_of(server.sockets[0])
     try:
         yield seen
     finally:

@@ -35,7 +35,9 @@ MIB = 1 << 20
 async def serving(app):
     """Run ``app`` on uvicorn, in this loop."""
     sock = listening()
-    config = uvicorn.Config(app, log_level="critical", lifespan="on", proxy_headers=False, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        app, log_level="critical", lifespan="on", proxy_headers=False, timeout_graceful_shutdown=1
+    )
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None
     server.capture_signals = contextlib.nullcontext
@@ -56,7 +58,9 @@ async def test_a_request_and_its_response_pass_unchanged_but_for_what_belongs_to
         b"X-Name: caf\xe9\r\nContent-Length: 3\r\n\r\nabc"
     )
     async with target(raw) as seen, serving(ReverseProxy(engine([("a", 1, [seen.address])]))) as port:
-        response = await get(port, "/a/%41?q=%20&x", "Connection: X-Mine\r\nX-Mine: 1\r\nX-Forwarded-For: 10.0.0.9\r\n")
+        response = await get(
+            port, "/a/%41?q=%20&x", "Connection: X-Mine\r\nX-Mine: 1\r\nX-Forwarded-For: 10.0.0.9\r\n"
+        )
         line, *headers = seen[0].decode().split("\r\n")[:-2]
     assert line == "GET /a/A?q=%20&x HTTP/1.1"
     assert {name.lower(): value for name, value in (h.split(": ", 1) for h in headers)} == {
@@ -90,7 +94,9 @@ async def test_answers_of_our_own(backends, raw, status):
 @on_loop
 async def test_no_route_and_a_router_instead_of_an_engine():
     async with target(OK) as seen:
-        router = lbcore.Router([lbcore.Route("r", path="/app", backends=[lbcore.Upstream("a", [seen.address])])])
+        router = lbcore.Router(
+            [lbcore.Route("r", path="/app", backends=[lbcore.Upstream("a", [seen.address])])]
+        )
         async with serving(ReverseProxy(router)) as port:
             assert (await get(port, "/app/x")).status == 200
             assert (await get(port, "/")).status == 404
@@ -185,7 +191,9 @@ async def test_a_client_that_leaves_cancels_the_request_and_blames_nobody(when):
                 gone.clear()
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
                 length = 5 if when == "uploading" else 0
-                writer.write(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % length + b"abc"[:length])
+                writer.write(
+                    b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % length + b"abc"[:length]
+                )
                 await until(lambda: len(seen) == i + 1)  # noqa: B023
                 if when == "streaming":
                     await reader.readuntil(b"ab")
@@ -215,7 +223,8 @@ async def test_a_target_that_dies_inside_the_body_cuts_the_client_and_is_blamed(
 @on_loop
 async def test_a_websocket_is_refused():
     async with target(OK) as seen, serving(ReverseProxy(engine([("a", 1, [seen.address])]))) as port:
-        handshake = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n"
+        handshake = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        handshake += "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n"
         assert (await get(port, headers=handshake)).status in (501, 403)
         assert not seen
     sent = []
@@ -310,5 +319,6 @@ async def test_the_example_splits_three_to_one():
             raw = b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n"
             answers = collections.Counter([(await send(port, raw)).body.decode() for _ in range(40)])
             assert (await get(port)).status == 404
-    assert_shares({"stable": answers["one"] + answers["two"], "canary": answers["canary"]}, {"stable": 75, "canary": 25})
+    stable = answers["one"] + answers["two"]
+    assert_shares({"stable": stable, "canary": answers["canary"]}, {"stable": 75, "canary": 25})
     assert_shares({"one": answers["one"], "two": answers["two"]}, {"one": 1, "two": 1})

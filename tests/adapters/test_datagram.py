@@ -6,7 +6,7 @@ import errno
 import socket
 
 import pytest
-from rig import datagram_proxy, engine, in_flight, listening, on_loop, spec, states, until
+from rig import address_of, datagram_proxy, engine, in_flight, listening, on_loop, spec, states, until
 
 from lbcore.testing import ManualClock, udp_target
 
@@ -87,7 +87,7 @@ async def test_an_answer_of_the_target_keeps_the_flow():
     target = listening(socket.SOCK_DGRAM)
     target.setblocking(False)
     loop = asyncio.get_running_loop()
-    on = udp([("a", 1, ["127.0.0.1:%d" % target.getsockname()[1]])])
+    on = udp([("a", 1, [address_of(target)])])
     async with datagram_proxy(on, clock=clock) as (proxy, port):
         with clients(port, 1) as (client,):
             client.sock.send(b"x")
@@ -127,7 +127,7 @@ async def test_the_share_of_a_bad_backend_is_dropped_by_flow_and_decided_anew(ba
 async def test_a_target_that_refuses_is_blamed_and_the_flow_ends():
     async with udp_target("good") as good:
         closed = listening(socket.SOCK_DGRAM)
-        refused = "127.0.0.1:%d" % closed.getsockname()[1]
+        refused = address_of(closed)
         closed.close()
         on = udp([("a", 1, [refused, good])])
         async with datagram_proxy(on) as (proxy, port):
@@ -192,7 +192,7 @@ async def test_a_shortage_of_ours_blames_no_target(monkeypatch):
 async def test_datagrams_that_come_before_the_socket_is_there_wait_in_order():
     target = listening(socket.SOCK_DGRAM)
     target.setblocking(False)
-    on = udp([("a", 1, ["127.0.0.1:%d" % target.getsockname()[1]])])
+    on = udp([("a", 1, [address_of(target)])])
     async with datagram_proxy(on) as (proxy, port):
         with clients(port, 1) as (client,):
             for i in range(10):

@@ -4,7 +4,18 @@ import asyncio
 import socket
 
 import pytest
-from rig import closed_port, engine, in_flight, listening, on_loop, spec, states, stream_proxy, until
+from rig import (
+    address_of,
+    closed_port,
+    engine,
+    in_flight,
+    listening,
+    on_loop,
+    spec,
+    states,
+    stream_proxy,
+    until,
+)
 
 from lbcore.adapters._reset import reset
 from lbcore.adapters.stream import StreamProxy, Timeouts
@@ -23,7 +34,7 @@ async def connect(port):
 
 async def server(handle):
     made = await asyncio.start_server(handle, "127.0.0.1", 0)
-    return made, "127.0.0.1:%d" % made.sockets[0].getsockname()[1]
+    return made, address_of(made.sockets[0])
 
 
 async def assert_reset(reader):
@@ -63,7 +74,7 @@ async def test_an_end_in_one_direction_leaves_the_other_open():
                 writer.write(b"later")
                 writer.write_eof()
                 await until(lambda: said == [b"later"])
-            await until(lambda: in_flight(on) == 0)
+            await until(lambda: in_flight(on) == 0)  # noqa: B023
             writer.close()
         made.close()
         assert states(on) == {"healthy"}
@@ -187,7 +198,9 @@ async def test_a_target_that_does_not_answer_the_connection_in_time(monkeypatch)
             await until(lambda: len(hanging) == 3)
             await until(lambda: in_flight(on) == 0)
         assert hanging == [("127.0.0.1", 1)] * 3
-        assert on.upstreams["a"].targets[0].state == "ejected"  # time-outs are failures; one always may be ejected
+        assert (
+            on.upstreams["a"].targets[0].state == "ejected"
+        )  # time-outs are failures; one always may be ejected
         for sock in sockets:
             sock.close()
 

@@ -12,8 +12,7 @@ typedef struct bed {
 } bed;
 
 /* A View in which members have slots of `state` (NULL: none) of their own index. */
-static inline lb_view *view_of(const uint32_t *weights, uint32_t n, uint64_t seed, bool from_phase_zero,
-                               lb_state *state) {
+static inline lb_view *view_of(const uint32_t *weights, uint32_t n, uint64_t seed, lb_state *state) {
     lb_view *view;
     if (lb_view_new(&view, n, state, NULL)) return NULL;
     for (uint32_t i = 0; i < n; i++) {
@@ -21,24 +20,29 @@ static inline lb_view *view_of(const uint32_t *weights, uint32_t n, uint64_t see
         view->slot[i] = i;
     }
     view->seed = seed;
-    view->from_phase_zero = from_phase_zero;
     lb_view_close(view);
     return view;
 }
 
 /* `b` gets a policy on a View; `before` (NULL: none) hands over.  LB_OK, or what build() said; then nothing is kept. */
-static inline lb_status make(bed *b, const lb_policy *policy, lb_view *view, const bed *before,
-                             const uint32_t *old_index) {
+static inline lb_status make_with(bed *b, const lb_policy *policy, const double *param, lb_view *view,
+                                  const bed *before, const uint32_t *old_index) {
     *b = (bed){.policy = policy, .view = view};
     if (!view) return LB_ERR_NOMEM;
-    double param[LB_MAX_PARAMS];
-    lb_policy_defaults(policy, param);
     lb_rng_seed(&b->rng, view->seed + 1);
     lb_status status = policy->build(&b->state, view, param, before ? before->state : NULL, old_index, NULL);
     if (status == LB_OK) return status;
     CHECK(b->state == NULL);
     lb_view_free(view);
     return status;
+}
+
+/* The same with the policy's defaults. */
+static inline lb_status make(bed *b, const lb_policy *policy, lb_view *view, const bed *before,
+                             const uint32_t *old_index) {
+    double param[LB_MAX_PARAMS];
+    lb_policy_defaults(policy, param);
+    return make_with(b, policy, param, view, before, old_index);
 }
 
 static inline void end(bed *b) {

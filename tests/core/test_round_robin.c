@@ -11,13 +11,14 @@
 static const lb_policy *round_robin(void) { return lb_policy_find(lb_str_of("round_robin")); }
 
 static void begin(bed *b, const uint32_t *weights, uint32_t n, uint64_t seed, bool from_phase_zero) {
-    CHECK_EQ(make(b, round_robin(), view_of(weights, n, seed, from_phase_zero, NULL), NULL, NULL), LB_OK);
+    double phase = from_phase_zero ? 0 : 1;
+    CHECK_EQ(make_with(b, round_robin(), &phase, view_of(weights, n, seed, NULL), NULL, NULL), LB_OK);
 }
 
 /* The same upstream after a change: b is replaced. */
 static void change(bed *b, const uint32_t *weights, uint32_t n, uint64_t seed, const uint32_t *old_index) {
     bed before = *b;
-    CHECK_EQ(make(b, round_robin(), view_of(weights, n, seed, true, NULL), &before, old_index), LB_OK);
+    CHECK_EQ(make(b, round_robin(), view_of(weights, n, seed, NULL), &before, old_index), LB_OK);
     end(&before);
 }
 

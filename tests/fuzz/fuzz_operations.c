@@ -414,7 +414,7 @@ static void begin(world *w) {
     static const uint64_t lengths[] = {10 * SECOND, 0, 1, SECOND, 35 * SECOND, 300 * SECOND};
     lb_upstream_spec spec = {.policy = lb_policies[next(w, lb_n_policies)], .seed = next(w, 256)};
     lb_policy_defaults(spec.policy, spec.param);
-    spec.from_phase_zero = next(w, 2);
+    if (spec.policy->params) spec.param[0] = next(w, 2);      /* round_robin's phase */
     spec.passive.failures = next(w, 4);
     spec.passive.max_percent = next(w, 101);
     spec.passive.base_ns = lengths[next(w, 6)];

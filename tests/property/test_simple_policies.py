@@ -32,7 +32,7 @@ def test_the_alias_table_is_exact(weights):
 @given(weights=WEIGHTS, seed=SEEDS, ends=st.lists(st.integers(0, 30), max_size=60))
 def test_least_conn_is_its_twin(weights, seed, ends):
     """``ends``: after each acquire, the open call that ends (if there are so many)."""
-    up, twin, rng = upstream("least_conn", weights, seed), LeastConn(weights, seed, from_phase_zero=False), Rng(seed)
+    up, twin, rng = upstream("least_conn", weights, seed), LeastConn(weights, seed), Rng(seed)
     load, calls = [0] * len(weights), []
     for end in ends:
         want = twin.pick(load, rng)
@@ -52,7 +52,7 @@ def test_least_conn_is_its_twin(weights, seed, ends):
 
 def test_least_conn_above_the_flat_scan():
     weights = [1 + i % 7 for i in range(1500)]
-    up, twin, rng = upstream("least_conn", weights, 5), LeastConn(weights, 5, from_phase_zero=False), Rng(5)
+    up, twin, rng = upstream("least_conn", weights, 5), LeastConn(weights, 5), Rng(5)
     load, calls = [0] * len(weights), []
     for _ in range(2000):
         calls.append(up.acquire())

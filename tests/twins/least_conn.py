@@ -19,15 +19,14 @@ STEPS = 16              # that are answered exactly
 class LeastConn:
     """Members are indices into ``weights``; ``load`` arguments are the in-flight counts by member."""
 
-    def __init__(self, weights: Sequence[int], seed: int = 0, *, from_phase_zero: bool = True,
-                 previous: LeastConn | None = None) -> None:
+    def __init__(self, weights: Sequence[int], seed: int = 0, *, previous: LeastConn | None = None) -> None:
         self.weights = list(weights)
         self.usable = [i for i, weight in enumerate(weights) if weight > 0]
         self.table = Alias(weights) if len(self.usable) > FLAT else None
         self.next = 0
         if self.usable and previous is not None:
             self.next = previous.next % len(self.usable)
-        elif self.usable and not from_phase_zero:
+        elif self.usable:
             self.next = Rng(seed).below(len(self.usable))
         self.begin = self.next
 

@@ -24,13 +24,21 @@ MAX_DEBT = 2            # picks: the most that is taken over
 def shuffled(usable: Sequence[int], seed: int) -> tuple[list[int], Rng]:
     """Return the tie order that ``seed`` gives, and the generator as it stands after it.
 
-    Fisher-Yates from the last place down to the second, the partner drawn below place + 1.
+    The list from a drawn place on, round to it; then each 64 of it by Fisher-Yates: from the last place down to the
+    second, the partner drawn below place + 1.
     """
     rng = Rng(seed)
-    order = list(usable)
-    for place in range(len(order) - 1, 0, -1):
-        partner = rng.below(place + 1)
-        order[place], order[partner] = order[partner], order[place]
+    if not usable:
+        return [], rng
+    start = rng.below(len(usable))
+    rest = [*usable[start:], *usable[:start]]
+    order = []
+    while rest:
+        block, rest = rest[:64], rest[64:]
+        for place in range(len(block) - 1, 0, -1):
+            partner = rng.below(place + 1)
+            block[place], block[partner] = block[partner], block[place]
+        order += block
     return order, rng
 
 

@@ -11,7 +11,9 @@ _HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer transfer-encoding "
     b"upgrade".split()
 )
-_KEPT = frozenset((b"host", b"content-length"))  # whatever Connection says of them: they aim and frame the message
+_KEPT = frozenset(
+    (b"host", b"content-length")
+)  # whatever Connection says of them: they aim and frame the message
 
 
 def end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> Pairs:
@@ -26,13 +28,19 @@ def end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> Pairs:
     return [(name, value) for lower, name, value in pairs if lower not in drop]
 
 
-def forwarded(headers: Pairs, client: str | None, scheme: str, host: str | None, *, append: bool = True) -> Pairs:
+def forwarded(
+    headers: Pairs, client: str | None, scheme: str, host: str | None, *, append: bool = True
+) -> Pairs:
     """``headers`` with the X-Forwarded-For, -Proto and -Host of this hop.
 
     They are appended to the client's own, as each proxy of a chain does (a reader counts from the right); with
     ``append=False`` the client's are dropped.
     """
-    chain: dict[bytes, list[bytes]] = {b"x-forwarded-for": [], b"x-forwarded-proto": [], b"x-forwarded-host": []}
+    chain: dict[bytes, list[bytes]] = {
+        b"x-forwarded-for": [],
+        b"x-forwarded-proto": [],
+        b"x-forwarded-host": [],
+    }
     rest = []
     for name, value in headers:
         if name.lower() not in chain:

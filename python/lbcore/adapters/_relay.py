@@ -1,8 +1,9 @@
 """One HTTP request on its way to a target and back: what the HTTP proxies share.
 
-Bodies stream in both directions, one chunk at a time, each at the pace of its slower end.  The call that was acquired for
-the request is done exactly once, when the response's *body* has ended: a success, or a failure where the target is to
-blame.  A client that goes away or falls asleep, and a shortage on this machine, speak neither for nor against the target.
+Bodies stream in both directions, one chunk at a time, each at the pace of its slower end.  The call that was
+acquired for the request is done exactly once, when the response's *body* has ended: a success, or a failure where the
+target is to blame.  A client that goes away or falls asleep, and a shortage on this machine, speak neither for nor
+against the target.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Protocol
 
 try:
     import aiohttp
+    from aiohttp import web as web
     from yarl import URL
 except ImportError as missing:
     raise ImportError("lbcore's HTTP proxies need aiohttp: pip install 'lbcore[proxy]'") from missing
@@ -32,7 +34,9 @@ class Timeouts:
     connect: float = 5.0  # until a connection to the target stands
     idle: float = 60.0  # without a byte in either direction, while a response is awaited or streams
     header: float = 10.0  # for a client to finish a request's header (``lbcore.adapters.http`` only)
-    keep_alive: float = 75.0  # between two requests of one client's connection (``lbcore.adapters.http`` only)
+    keep_alive: float = (
+        75.0  # between two requests of one client's connection (``lbcore.adapters.http`` only)
+    )
 
 
 class Refused(LbcoreError):
@@ -72,7 +76,8 @@ class Request:
 def client_session(timeouts: Timeouts) -> aiohttp.ClientSession:
     """A pool of connections to targets that invents nothing: no headers, cookies, redirects, proxies, decoding.
 
-    aiohttp sends a bodiless idempotent request once more if its kept-alive connection turns out to be closed.
+    aiohttp sends a bodiless idempotent request once more, to the same target, if the connection ends without an answer:
+    a kept one may have been closed while the request was on its way.  Nothing else is ever sent twice.
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0),
@@ -85,7 +90,9 @@ def client_session(timeouts: Timeouts) -> aiohttp.ClientSession:
     )
 
 
-async def relay(session: aiohttp.ClientSession, call: Call, request: Request, reply: Reply, idle: float) -> None:
+async def relay(
+    session: aiohttp.ClientSession, call: Call, request: Request, reply: Reply, idle: float
+) -> None:
     """Send ``request`` to ``call.target`` and its response to ``reply``; the call is done when this ends.
 
     Raises :class:`Refused` if no response was begun, :class:`Broken` or :class:`ClientGone` later.
@@ -121,7 +128,10 @@ class _Exchange:
         target = call.target
         # The whole target goes in as the path: yarl then neither parses nor normalises what was matched.
         url = URL.build(
-            scheme=target.scheme or "http", authority=target.address, path=target.path + request.target, encoded=True
+            scheme=target.scheme or "http",
+            authority=target.address,
+            path=target.path + request.target,
+            encoded=True,
         )
         headers, expects = _for_aiohttp(request)
         body = self._upload(request.body) if request.body else None
@@ -129,7 +139,11 @@ class _Exchange:
             request.method, url, headers=headers, data=body, expect100=expects, allow_redirects=False
         ) as response:
             if not 200 <= response.status <= 599:
-                raise ConnectionError(f"{target.address} answered {response.status}, which is no final status")
+                raise ConnectionError(
+                    f"{target.address} answered {response.status}, which is no final status"
+                )
+            if response.headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
+                raise ConnectionError(f"{target.address} answered in a transfer coding other than chunked")
             head = end_to_end(response.raw_headers)
             await self._hand_over(self.reply.start(response.status, response.reason or "", head))
             self.started = True
@@ -178,10 +192,14 @@ class _Exchange:
             if not self.started:
                 outcome = Refused(400 if self.client_error else 408, str(outcome))
             return outcome, outcome
-        outcome = Broken(str(error)) if self.started else Refused(504 if late else 502, str(error) or "time-out")
+        outcome = (
+            Broken(str(error)) if self.started else Refused(504 if late else 502, str(error) or "time-out")
+        )
         if isinstance(error, OSError):
             return outcome, blame(error)
-        return outcome, ConnectionResetError(f"{type(error).__name__}: {error}")  # a disconnect, an answer not HTTP
+        return outcome, ConnectionResetError(
+            f"{type(error).__name__}: {error}"
+        )  # a disconnect, an answer not HTTP
 
 
 def _for_aiohttp(request: Request) -> tuple[list[tuple[str, str]], bool]:

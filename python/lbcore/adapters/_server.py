@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import http
 import logging
 from collections.abc import AsyncIterator, Iterable
+from http.client import responses
 from typing import Any, cast
 
 from lbcore.adapters._headers import Pairs
-from lbcore.adapters._relay import Timeouts
-
-from aiohttp import web  # after _relay, which says how to get it
+from lbcore.adapters._relay import Timeouts, web
 
 
 class Connection(web.RequestHandler):
@@ -71,11 +69,17 @@ class Connection(web.RequestHandler):
 
     def _late(self) -> None:
         if self.transport is not None and not self.idle:
-            self.transport.write(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            self.transport.write(
+                b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            )
         self.force_close()
 
     def handle_error(
-        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
     ) -> web.StreamResponse:
         """The answer to what aiohttp could not parse (400) or we did not expect (500, logged)."""
         if status != 400:
@@ -106,18 +110,16 @@ class Short(_Uninvented, web.Response):
 
 def answer(status: int, reason: str = "", headers: Iterable[tuple[str, str]] = ()) -> web.StreamResponse:
     """A short answer in plain text: the status, its name, and ``reason``."""
-    try:
-        phrase = http.HTTPStatus(status).phrase
-    except ValueError:
-        phrase = "Unknown"
-    text = f"{status} {phrase}{': ' if reason else ''}{reason}\n"
+    text = f"{status} {responses.get(status, 'Unknown')}{': ' if reason else ''}{reason}\n"
     return Short(status=status, text=text, headers=[*headers])
 
 
 async def body(request: web.BaseRequest) -> AsyncIterator[bytes]:
     """The request's body, chunk by chunk."""
     if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= (1, 1):
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # the target wants the body: it said so to us
+        await request.writer.write(
+            b"HTTP/1.1 100 Continue\r\n\r\n"
+        )  # the target wants the body: it said so to us
         request.writer.output_size = 0
     async for chunk in request.content.iter_any():
         yield chunk
@@ -126,14 +128,16 @@ async def body(request: web.BaseRequest) -> AsyncIterator[bytes]:
 class Reply:
     """The client's side of a relay; ``response`` is there once it was started."""
 
-    response: web.StreamResponse
+    response: Streamed
 
     def __init__(self, request: web.BaseRequest) -> None:
         self._request = request
 
     async def start(self, status: int, reason: str, headers: Pairs) -> None:
         """Send the response's head."""
-        response = Streamed(status=status, reason=reason if reason.isascii() else None, headers=_text(headers))
+        response = Streamed(
+            status=status, reason=reason if reason.isascii() else None, headers=_text(headers)
+        )
         no_chunks = self._request.version < (1, 1)
         if self._request.protocol.closing or (no_chunks and "Content-Length" not in response.headers):  # type: ignore
             response.force_close()  # in HTTP/1.0, the connection's end is the body's
@@ -142,7 +146,7 @@ class Reply:
 
     async def write(self, chunk: bytes) -> None:
         """Send a part of the body."""
-        await self.response.write(chunk)  # type: ignore[attr-defined]
+        await self.response.write(chunk)
 
 
 def _text(headers: Pairs) -> list[tuple[str, str]]:

@@ -4,19 +4,20 @@
 
     app = ReverseProxy(lbcore.load("lb.yaml"))             # uvicorn module:app
 
-The rules are those of ``lbcore.adapters.http``; framing, keep-alive and header time-outs are the server's.  A client's
-disconnect cancels the request at the target.  WebSocket is not passed on: 501, or, from a server that speaks it, a close
-with 1011 (most answer the handshake 403).  A response that breaks off raises :class:`Broken`, upon which a server cuts
-the connection.  X-Forwarded-For gets what the server calls its client: uvicorn takes that from a trusted proxy's header.
+The rules are those of ``lbcore.adapters.http``; framing, keep-alive and header time-outs are the server's.  A
+client's disconnect cancels the request at the target.  WebSocket is not passed on: 501, or, from a server that speaks
+it, a close with 1011 (most answer the handshake 403).  A response that breaks off raises :class:`Broken`, upon which a
+server cuts the connection.  X-Forwarded-For gets what the server calls its client; uvicorn may take that from a
+trusted proxy's header.
 """
 
 from __future__ import annotations
 
 import asyncio
-import http
 import logging
 import math
-from typing import Any, Protocol
+from http.client import responses
+from typing import Any, Protocol, cast
 
 from lbcore._core import Match
 from lbcore.adapters._headers import Pairs, end_to_end, first, forwarded
@@ -42,7 +43,9 @@ class ReverseProxy:
     request and closed at the lifespan's shutdown, or by ``aclose()`` where the server has no lifespan.
     """
 
-    def __init__(self, matcher: Matcher, *, timeouts: Timeouts | None = None, append_forwarded: bool = True) -> None:
+    def __init__(
+        self, matcher: Matcher, *, timeouts: Timeouts | None = None, append_forwarded: bool = True
+    ) -> None:
         self._matcher = matcher
         self._timeouts = timeouts or Timeouts()
         self._append = append_forwarded
@@ -55,7 +58,7 @@ class ReverseProxy:
             await receive()
             await send({"type": "websocket.close", "code": 1011, "reason": "WebSocket is not passed on"})
         else:
-            await self._http(scope, receive, send)
+            await self._http({**scope, "headers": [*scope["headers"]]}, receive, send)
 
     async def aclose(self) -> None:
         """Close the connections to the targets."""
@@ -72,7 +75,9 @@ class ReverseProxy:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             if b"websocket" in (first(scope["headers"], b"upgrade") or b"").lower():
-                raise Refused(501, "WebSocket is not passed on")  # a server without WebSocket hands it on as HTTP
+                raise Refused(
+                    501, "WebSocket is not passed on"
+                )  # a server without WebSocket hands it on as HTTP
             match = self._matcher.match_scope(scope)
             if match is None:
                 await _answer(send, 404)
@@ -84,13 +89,17 @@ class ReverseProxy:
         except BadRequest:
             await _answer(send, 400)
         except NoTarget as error:
-            after = error.retry_after
-            await _answer(send, error.status, [] if after is None else [(b"retry-after", b"%d" % math.ceil(after))])
+            after = (
+                [] if error.retry_after is None else [(b"retry-after", b"%d" % math.ceil(error.retry_after))]
+            )
+            await _answer(send, error.status, after)
         except Refused as error:
-            log.info("%s %s: %d: %s", scope["method"], scope["path"], error.status, error)
+            # What clients do wrong must not fill the log.
+            level = logging.INFO if error.status in (502, 504) else logging.DEBUG
+            log.log(level, "%s %s: %d: %s", scope["method"], scope["path"], error.status, error)
             await _answer(send, error.status)
         except ClientGone as error:
-            log.info("%s %s: %s", scope["method"], scope["path"], error)
+            log.debug("%s %s: %s", scope["method"], scope["path"], error)
 
     async def _relay(self, match: Match, scope: Scope, receive: Receive, send: Send) -> None:
         if self._session is None:
@@ -112,14 +121,14 @@ class ReverseProxy:
             call.done(error=asyncio.CancelledError())  # in case that the relay was cancelled before it began
 
     def _outgoing(self, match: Match, scope: Scope, inbox: Inbox) -> Request:
-        method, host, target, headers = match.forward(end_to_end(scope["headers"]))
-        client = scope["client"][0] if scope.get("client") else None
-        pairs: Pairs = forwarded(headers, client, scope.get("scheme", "http"), host, append=self._append)  # type: ignore
-        return Request(method, host, target, pairs, inbox.body() if inbox.has_body else None)
+        method, host, target, kept = match.forward(end_to_end(scope["headers"]))
+        client, scheme = (scope.get("client") or [None])[0], scope.get("scheme", "http")
+        headers = forwarded(cast(Pairs, kept), client, scheme, host, append=self._append)
+        return Request(method, host, target, headers, inbox.body() if inbox.has_body else None)
 
 
 async def _answer(send: Send, status: int, headers: Pairs | None = None) -> None:
-    text = f"{status} {http.HTTPStatus(status).phrase}\n".encode()
+    text = f"{status} {responses.get(status, 'Unknown')}\n".encode()
     own = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(text))]
     await send({"type": "http.response.start", "status": status, "headers": [*(headers or []), *own]})
     await send({"type": "http.response.body", "body": text})

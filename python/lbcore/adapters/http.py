@@ -4,8 +4,9 @@ What was matched is what is forwarded: the canonical target, byte for byte.  Hos
 connection (RFC 9110 7.6.1) are removed; X-Forwarded-For, -Proto and -Host are appended to.  A request to switch to
 WebSocket gets 501; other upgrades are ignored, as RFC 9110 7.8 allows.  Trailers and 1xx other than 100 end here.
 
-404 no route; 400 no one safe reading; 500 and 503 by NoTarget (with Retry-After); 408 a client that stops sending; 502 a
-target that fails before its response's head is in; 504 a time-out.  A response that breaks off later cuts the connection.
+404 no route; 400 no one safe reading; 500 and 503 by NoTarget (with Retry-After); 408 a client that stops sending;
+502 a target that fails before its response's head is in; 504 a time-out.  A response that breaks off later cuts the
+connection.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ import socket
 from typing import Any, Protocol, cast
 
 from lbcore._core import Match
-from lbcore.adapters._headers import end_to_end, first, forwarded
-from lbcore.adapters._relay import Broken, ClientGone, Refused, Request, Timeouts, client_session, relay
+from lbcore.adapters._headers import Pairs, end_to_end, forwarded
+from lbcore.adapters._relay import Broken, ClientGone, Refused, Request, Timeouts, client_session, relay, web
 from lbcore.adapters._reset import reset
-from lbcore.adapters._server import Connection, Reply, answer, body, web
+from lbcore.adapters._server import Connection, Reply, answer, body
 from lbcore.errors import BadRequest, LbcoreError, NoTarget
 
 log = logging.getLogger("lbcore.http")
@@ -31,7 +32,9 @@ __all__ = ["HttpProxy", "Timeouts"]
 class Matcher(Protocol):
     """What routes: an Engine."""
 
-    def match(self, method: Any, host: Any, target: Any, headers: Any, *, port: int | None) -> Match | None: ...
+    def match(
+        self, method: Any, host: Any, target: Any, headers: Any, *, port: int | None
+    ) -> Match | None: ...
 
 
 class HttpProxy:
@@ -86,13 +89,14 @@ class HttpProxy:
         try:
             response = await self._forward(request, reply)
         except (Broken, ClientGone) as cut:
-            log.info("%s %s: cut: %s", request.method, request.raw_path, cut)
+            level = logging.INFO if isinstance(cut, Broken) else logging.DEBUG
+            log.log(level, "%s %s: cut: %s", request.method, request.raw_path, cut)
             reset(request.transport)
             response = reply.response
         connection = cast(Connection, request.protocol)
-        connection.idle = True
-        if connection.closing:
-            response.force_close()
+        connection.idle = request.content.is_eof()
+        if connection.closing or not connection.idle:
+            response.force_close()  # what is left of a body that nobody wanted is not another request
         return response
 
     async def _forward(self, request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
@@ -110,25 +114,34 @@ class HttpProxy:
         except BadRequest as error:
             return answer(400, error.reason)
         except NoTarget as error:
-            after = error.retry_after
-            return answer(error.status, headers=() if after is None else [("Retry-After", str(math.ceil(after)))])
+            after = [] if error.retry_after is None else [("Retry-After", str(math.ceil(error.retry_after)))]
+            return answer(error.status, headers=after)
         except Refused as error:
-            log.info("%s %s: %d: %s", request.method, request.raw_path, error.status, error)
+            # What clients do wrong must not fill the log.
+            level = logging.INFO if error.status in (502, 504) else logging.DEBUG
+            log.log(level, "%s %s: %d: %s", request.method, request.raw_path, error.status, error)
             return answer(error.status)
 
     def _match(self, request: web.BaseRequest) -> Match | None:
         if "websocket" in request.headers.get("Upgrade", "").lower():
             raise Refused(501, "WebSocket is not passed on")
-        host = first(request.raw_headers, b"host")
+        if request.headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
+            raise Refused(501, "a transfer coding other than chunked")
+        hosts = [value for name, value in request.raw_headers if name.lower() == b"host"]
+        if len(hosts) != 1 and (hosts or request.version >= (1, 1)):  # RFC 9112 3.2
+            raise Refused(400, "a request has one Host")
         target = request.raw_path.encode("utf-8", "surrogateescape")
         try:
-            return self._engine.match(request.method, host, target, request.raw_headers, port=self._port)
+            return self._engine.match(
+                request.method, hosts[0] if hosts else None, target, request.raw_headers, port=self._port
+            )
         except BadRequest:
             raise
         except LbcoreError:
             return None  # a reload has removed this listener since the connection was made
 
     def _outgoing(self, request: web.BaseRequest, match: Match) -> Request:
-        method, host, target, headers = match.forward(end_to_end(request.raw_headers))
-        headers = forwarded(headers, request.remote, request.scheme, host, append=self._append)  # type: ignore[arg-type]
+        method, host, target, kept = match.forward(end_to_end(request.raw_headers))
+        client, scheme = request.remote, request.scheme
+        headers = forwarded(cast(Pairs, kept), client, scheme, host, append=self._append)
         return Request(method, host, target, headers, body(request) if request.body_exists else None)

@@ -1,9 +1,9 @@
 """A TCP proxy on asyncio, for one listener.
 
 A connection is one call: in flight until both directions have ended, a success once the target is connected, a failure
-if it cannot be.  An end in one direction is passed on and the other goes on (half-close); each direction runs at the pace
-of its slower end.  A connection that cannot be served (no route, an invalid backend, no usable target, no answer) is
-reset, and so is one whose other side was.
+if it cannot be.  An end in one direction is passed on and the other goes on (half-close); each direction runs at the
+pace of its slower end.  A connection that cannot be served (no route, an invalid backend, no usable target, no answer)
+is reset, and so is one whose other side was.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class StreamProxy:
             call.report()
             await self._join(client, target)
         except (NoTarget, OSError) as error:
-            log.info("%s: %s", client[1].get_extra_info("peername"), error or "idle")
+            log.debug("%s: %s", client[1].get_extra_info("peername"), error or "idle")
         finally:
             reset(client[1].transport)  # nothing after an orderly end
             if call is not None:
@@ -99,6 +99,7 @@ class StreamProxy:
             async with asyncio.timeout(self._timeouts.connect):
                 return await asyncio.open_connection(target.host, target.port, limit=_CHUNK)
         except OSError as error:
+            log.info("%s: %s", target.address, error or "time-out")
             call.done(error=blame(error))
             raise
 
@@ -117,7 +118,9 @@ class StreamProxy:
         finally:
             reset(target[1].transport)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, alarm: asyncio.Timeout) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, alarm: asyncio.Timeout
+    ) -> None:
         loop = asyncio.get_running_loop()
         while chunk := await reader.read(_CHUNK):
             writer.write(chunk)

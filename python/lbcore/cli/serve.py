@@ -11,43 +11,48 @@ import signal
 import sys
 from typing import Any
 
+from lbcore.cli.common import add_files, safe
 from lbcore.errors import LbcoreError
 
 log = logging.getLogger("lbcore")
 
 EPILOG = """
-The configuration is read again on SIGHUP and when a file changes; one that cannot be read leaves the old one in service.
-SIGTERM and SIGINT stop: requests in flight are finished, a second signal cuts them.
+The configuration is read again on SIGHUP and when a file changes; one that cannot be read leaves the old one in
+service.  SIGTERM and SIGINT stop: requests in flight are finished, a second signal cuts them.
 
-time-outs (seconds): connect 5, idle 60 (no byte in either direction; TCP and UDP too), a request's header 10, between two
-requests of a connection 75, total none.
+Time-outs in seconds: connect 5, idle 60 (no byte in either direction; TCP and UDP too), a request's header 10,
+between two requests of a connection 75, total none.
 
 Clients' X-Forwarded-For, -Proto and -Host are appended to.  WebSocket is not passed on (501).
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``lbcore serve``, on top of the common ones (``-f``, ``--json``) if these are there already."""
+    """The options of ``lbcore serve``."""
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    known = {option for action in parser._actions for option in action.option_strings}
-    if "-f" not in known:
-        parser.add_argument(
-            "-f", "--file", action="append", required=True, metavar="FILE", dest="file",
-            help="a file or directory of manifests, - for standard input; may be repeated",
-        )
-    if "--json" not in known:
-        parser.add_argument("--json", action="store_true", help="one JSON object a line, on both outputs")
+    add_files(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object a line, on both outputs")
     parser.add_argument(
-        "--listen", default="127.0.0.1", metavar="ADDRESS",
+        "--listen",
+        default="127.0.0.1",
+        metavar="ADDRESS",
         help="the IP address to listen on (default %(default)s; 0.0.0.0 or :: for all)",
     )
     parser.add_argument(
-        "--port-map", type=_port_pair, nargs="+", action="extend", default=[], metavar="80=8080",
+        "--port-map",
+        type=_port_pair,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="80=8080",
         help="open another port than the configuration's; 0 takes a free one",
     )
     parser.add_argument(
-        "--drain", type=_seconds, default=30.0, metavar="SECONDS",
+        "--drain",
+        type=_seconds,
+        default=30.0,
+        metavar="SECONDS",
         help="how long a stop waits for requests in flight (default %(default)g)",
     )
 
@@ -57,14 +62,16 @@ def run(args: argparse.Namespace) -> int:
     say = _say_json if args.json else _say_text
     _set_up_logging(args.json)
     try:
-        from lbcore.cli.supervisor import Supervisor  # aiohttp comes with it
+        from lbcore.cli.supervisor import Supervisor, stamps  # aiohttp comes with it
 
         sources = [str(name) for name in args.file]
+        seen = stamps(sources)
         supervisor = Supervisor(
             _load(sources),
             address=args.listen,
             ports=dict(args.port_map),
             files=None if "-" in sources else sources,
+            seen=seen,
             drain=args.drain,
             say=say,
         )
@@ -77,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 def _load(sources: list[str]) -> Any:
     import lbcore
 
-    engine = lbcore.load(sources[0] if len(sources) == 1 else sources)
+    engine = lbcore.load(sources)
     for problem in engine.report().problems:
         log.warning("%s", problem)
     if not engine.listeners:
@@ -140,13 +147,23 @@ def _say_text(kind: str, **facts: Any) -> None:
     if "port" in facts:
         address = f"[{facts['address']}]" if ":" in facts["address"] else facts["address"]
         where = f"{facts['protocol']:<4} {address}:{facts['port']}"
-        print(f"{kind} {where}  {' '.join(facts.get('listeners', ()))}".rstrip(), flush=True)
+        print(safe(f"{kind} {where}  {' '.join(facts.get('listeners', ()))}".rstrip()), flush=True)
     else:
         print(kind, flush=True)
 
 
 def _say_json(kind: str, **facts: Any) -> None:
     print(json.dumps({"event": kind, **facts}), flush=True)
+
+
+class _Lines(logging.Formatter):
+    """A log record as lines that no manifest can make a terminal obey."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = f"{self.formatTime(record)} {record.levelname} {record.getMessage()}"
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return "\n".join(map(safe, text.split("\n")))
 
 
 class _JsonLines(logging.Formatter):
@@ -162,7 +179,7 @@ class _JsonLines(logging.Formatter):
 
 def _set_up_logging(as_json: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLines() if as_json else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_JsonLines() if as_json else _Lines())
     root = logging.getLogger("lbcore")
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)

@@ -15,6 +15,7 @@ from typing import Protocol
 from lbcore.adapters.datagram import DatagramProxy
 from lbcore.adapters.http import HttpProxy
 from lbcore.adapters.stream import StreamProxy
+from lbcore.config.sources import SUFFIXES
 from lbcore.engine import Engine, Spec
 from lbcore.errors import LbcoreError
 
@@ -47,7 +48,8 @@ class PortInUse(LbcoreError):
 class Supervisor:
     """Serve ``engine`` on ``address``; ``ports`` maps the configuration's ports to those that are opened.
 
-    ``files`` (and directories) are watched; None: the configuration came from standard input.  ``say(kind, **facts)`` is told of every listener that is
+    ``files`` (and directories) are watched; None: the configuration came from standard input.  ``seen`` is what
+    :func:`stamps` gave before they were read.  ``say(kind, **facts)`` is told of every listener that is
     opened or closed.
     """
 
@@ -58,6 +60,7 @@ class Supervisor:
         address: str = "127.0.0.1",
         ports: Mapping[int, int] | None = None,
         files: Iterable[str] | None = None,
+        seen: Mapping[str, Stamp] | None = None,
         drain: float = 30.0,
         say: Callable[..., None] = lambda kind, **facts: None,
     ) -> None:
@@ -65,6 +68,7 @@ class Supervisor:
         self._address = address
         self._ports = ports or {}
         self._files = None if files is None else [*files]
+        self._seen = stamps(self._files or ()) if seen is None else seen
         self._drain = drain
         self._say = say
         self._sockets: dict[Place, socket.socket] = {}
@@ -116,10 +120,11 @@ class Supervisor:
     def _why_not(self, place: Place, number: int, error: OSError) -> str:
         protocol, port = place
         what = f"{protocol} port {number} on {self._address}"
+        other = number + 8000 if number < 50_000 else 0
         if error.errno == errno.EADDRINUSE:
-            return f"{what} is in use: choose another one with --port-map {port}={number + 10_000 if number < 50_000 else 0}"
+            return f"{what} is in use: choose another one with --port-map {port}={other}"
         if error.errno == errno.EACCES:
-            return f"{what} needs privileges: choose another one with --port-map {port}={port + 8000}"
+            return f"{what} needs privileges: choose another one with --port-map {port}={other}"
         return f"{what}: {error.strerror or error}"
 
     async def _open(self, sockets: Mapping[Place, socket.socket]) -> None:
@@ -196,34 +201,38 @@ class Supervisor:
 
     async def watch(self, every: float = 1.0) -> None:
         """Reload when a file changes, appears or goes; log what happens to targets.  Looks every ``every`` seconds."""
-        seen = await asyncio.to_thread(self._stamps)
+        files = self._files or ()
         while True:
             await asyncio.sleep(every)
             self._log_events()
-            now = await asyncio.to_thread(self._stamps)
-            if now == seen:
+            now = await asyncio.to_thread(stamps, files)
+            if now == self._seen:
                 continue
-            while now != seen:
-                seen = now
+            while now != self._seen:
+                self._seen = now
                 await asyncio.sleep(_SETTLED_SECONDS)
-                now = await asyncio.to_thread(self._stamps)
+                now = await asyncio.to_thread(stamps, files)
             await self.reload()
-
-    def _stamps(self) -> dict[str, Stamp]:
-        stamps = {}
-        for name in self._files or ():
-            top = pathlib.Path(name)
-            for path in (top, *top.rglob("*")) if top.is_dir() else (top,):
-                with contextlib.suppress(OSError):
-                    facts = path.stat()
-                    stamps[str(path)] = (facts.st_mtime_ns, facts.st_size, facts.st_ino)
-        return stamps
 
     def _log_events(self) -> None:
         for upstream in self._engine.upstreams.values():
             for event in upstream.events():
                 address = event.target.address if event.target else "a removed target"
                 log.info("%s: %s %s", event.upstream, address, event.kind)
+
+
+def stamps(files: Iterable[str]) -> dict[str, Stamp]:
+    """By what one sees that a file has changed, for each of ``files`` and of the configuration files of directories."""
+    found = {}
+    for name in files:
+        top = pathlib.Path(name)
+        with contextlib.suppress(OSError):
+            for path in (
+                [path for path in top.iterdir() if path.suffix in SUFFIXES] if top.is_dir() else [top]
+            ):
+                facts = path.stat()
+                found[str(path)] = (facts.st_mtime_ns, facts.st_size, facts.st_ino)
+    return found
 
 
 def _close(sockets: Mapping[Place, socket.socket]) -> None:

@@ -125,7 +125,6 @@ class GatewaySpec(Strict):
     allowedListeners: Any = None
     tls: Any = None
     defaultScope: Any = None
-    backendTLS: Any = None
 
 
 class Gateway(Object):

@@ -9,7 +9,7 @@ from lbcore.config.plain import Path, Unreadable, cut, written
 from lbcore.errors import Problem
 
 MAX_PROBLEMS = 1000  # of one load: a report must not be larger than what it reports on
-MAX_REASON, MAX_FIELD, MAX_OBJECT = 240, 120, 100
+MAX_REASON, MAX_FIELD, MAX_OBJECT, MAX_FILE = 240, 120, 100, 255
 
 
 @dataclass(slots=True, eq=False)
@@ -110,7 +110,7 @@ def _problem(raw: _Raw, line: int, column: int) -> Problem:
         cut(written(raw.path), MAX_FIELD),
         cut(raw.reason, MAX_REASON),
         object=cut(raw.document.label, MAX_OBJECT) if raw.document else "",
-        file=raw.source.name,
+        file=raw.source.name if len(raw.source.name) <= MAX_FILE else "..." + raw.source.name[3 - MAX_FILE :],
         line=line,
         column=column,
     )

@@ -87,9 +87,10 @@ def documents(text: str) -> list[Any]:
         place = (mark.line + 1, mark.column + 1) if mark else (0, 0)
         raise Unreadable(" ".join(filter(None, (error.problem, error.context))), *place) from None
     except ReaderError as error:
-        before = text[: error.position]
-        place = (before.count("\n") + 1, error.position - before.rfind("\n"))
-        raise Unreadable(f"character #x{ord(text[error.position]):02x} is not allowed in YAML", *place) from None
+        # libyaml counts bytes, the Python parser characters.
+        before = text.encode()[: error.position].decode(errors="ignore") if CParser else text[: error.position]
+        place = (before.count("\n") + 1, len(before) - before.rfind("\n"))
+        raise Unreadable(f"character #x{error.character:02x} is not allowed in YAML", *place) from None
     except (YAMLError, ValueError, OverflowError) as error:
         raise Unreadable(f"not YAML: {error}") from None
     # The Python parser lets escapes through that are no characters; plain() refuses them.
@@ -120,8 +121,10 @@ class _Builder:
             event = next_event()
             kind = type(event)
             if kind is ScalarEvent:
-                value = self.scalar(event) if event.tag or event.anchor else event.value
-                if not event.style:
+                value = event.value
+                if event.tag or event.anchor:
+                    self.check_scalar(event)
+                if not event.style and (not value or value[0] in MAY_BE_NO_TEXT):
                     value = self.plain(event)
             elif kind is MappingStartEvent or kind is SequenceStartEvent:
                 self.begin(event, {} if kind is MappingStartEvent else [])
@@ -141,7 +144,9 @@ class _Builder:
             if type(box) is list:
                 box.append(value)
             elif self.key is None:
-                self.key = self.checked_key(value, event)
+                if type(value) is not str or value in box or value == "<<":
+                    self.check_key(value, event)
+                self.key = value
             else:
                 box[self.key] = value
                 self.key = None
@@ -155,11 +160,10 @@ class _Builder:
             self.anchors[event.anchor] = (value, 1)
         return value
 
-    def scalar(self, event: Any) -> str:
+    def check_scalar(self, event: Any) -> None:
         self.refuse_tag(event)
         if event.anchor:
             self.anchors[event.anchor] = (event.value, 1)
-        return str(event.value)
 
     def begin(self, event: Any, box: Any) -> None:
         if event.tag:
@@ -186,15 +190,14 @@ class _Builder:
             self.refuse("aliases expand to too many nodes", event)
         return value
 
-    def checked_key(self, key: Any, event: Any) -> str:
+    def check_key(self, key: Any, event: Any) -> None:
         if not isinstance(key, str):
             self.refuse(f"the key {shown(key)} is not text; put it in quotes", event)
         if key in self.box:
             self.key = key
             self.refuse(f"the key {shown(key)} stands here twice", event)
-        if key == "<<" and not event.style:
+        if not getattr(event, "style", None):  # "<<" in quotes is a key like others
             self.refuse('the merge key "<<" is not part of YAML 1.2', event)
-        return key  # type: ignore[no-any-return]
 
     def refuse_tag(self, event: Any) -> None:
         if event.tag:

@@ -105,7 +105,7 @@ static uint32_t first_turn(const lb_view *view, const state *previous) {
     if (previous) return previous->next % view->n_usable;
     lb_rng rng;
     lb_rng_seed(&rng, view->seed);
-    return view->from_phase_zero ? 0 : lb_rng_below(&rng, view->n_usable);
+    return lb_rng_below(&rng, view->n_usable);
 }
 
 static lb_status build(void **out, const lb_view *view, const double *param, const void *previous,

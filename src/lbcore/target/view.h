@@ -22,7 +22,6 @@ typedef struct lb_view {
     uint32_t n_usable;
     uint64_t total_weight;          /* sum over usable */
     uint64_t seed;                  /* of the upstream: for orders that must be the same at each build */
-    bool from_phase_zero;           /* schedulers begin at their beginning, not at a phase drawn from seed */
     lb_state *state;                /* NULL where members have no slots (the backends of a split) */
     uint32_t *usable;
     uint32_t *weight;

@@ -9,6 +9,8 @@
 #include "base/alloc.h"
 #include "upstream/internal.h"
 
+#define PHASE 0                     /* round_robin's parameter: a split begins at the beginning */
+
 struct lb_split {
     const lb_policy *policy;
     void *schedule;
@@ -34,10 +36,10 @@ static lb_status build(lb_split *split, const uint32_t *weights, uint32_t n, uin
     if (status) return status;
     for (uint32_t i = 0; i < n; i++) split->view->weight[i] = weights[i];
     split->view->seed = seed;
-    split->view->from_phase_zero = true;
     lb_view_close(split->view);
     double param[LB_MAX_PARAMS];
     lb_policy_defaults(split->policy, param);
+    param[PHASE] = 0;
     const void *before = previous ? previous->schedule : NULL;
     return split->policy->build(&split->schedule, split->view, param, before, old_index, err);
 }

@@ -31,7 +31,6 @@ typedef struct lb_upstream_spec {
     const lb_policy *policy;
     double param[LB_MAX_PARAMS];    /* in the order of policy->params */
     uint64_t seed;
-    bool from_phase_zero;           /* see lb_view */
     lb_passive passive;
 } lb_upstream_spec;
 

@@ -1,0 +1,90 @@
+"""``lbcore match``: where a request would go, and with which shares."""
+
+from __future__ import annotations
+
+import argparse
+
+from lbcore.cli.common import Usage, add_files, add_json, load, percent, say, say_json, shares
+from lbcore.engine import Engine
+from lbcore.errors import BadRequest
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    add_files(parser)
+    parser.add_argument("method", metavar="METHOD", help="GET, POST, ...")
+    parser.add_argument("url", metavar="URL", help="http://host[:port]/path?query, or a path; taken as it is, byte for byte")
+    parser.add_argument(
+        "-H", "--header", action="append", default=[], metavar="NAME:VALUE", help="a header; may be repeated"
+    )
+    parser.add_argument("--port", type=int, help="the listener's port (default: the URL's, or the only one)")
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 for a route, 1 if none matches or the request is refused."""
+    host, target = split_url(args.url)
+    headers = [_header(text) for text in args.header]
+    engine = load(args.file)
+    port = _port(engine, args.port, host)
+    given = [value for name, value in headers if name.lower() == "host"]
+    try:
+        found = engine.match(args.method, given[0] if given else host, target, headers, port=port)
+    except BadRequest as error:
+        return _answer(args.json, "refused", 400, error.reason)
+    if found is None:
+        return _answer(args.json, "none", 404, "no route")
+    backends = shares(found.backends)
+    if args.json:
+        say_json({"outcome": "route", "rule": found.route.name, "port": port, "target": found.target, "backends": backends})
+        return 0
+    say(f"rule    {found.route.name}")
+    say(f"target  {found.target}")
+    total = sum(one["weight"] for one in backends)
+    for one in backends:
+        say(f"{percent(one['weight'], total):>8}  {one['upstream'] or '(invalid: answers 500)'}")
+    if not backends:
+        say("no backend: answers 500")
+    return 0
+
+
+def _answer(as_json: bool, outcome: str, status: int, reason: str) -> int:
+    if as_json:
+        say_json({"outcome": outcome, "status": status, "reason": reason})
+    else:
+        say(reason if outcome == "none" else f"refused: {reason}")
+    return 1
+
+
+def split_url(url: str) -> tuple[str | None, str]:
+    """Host (with port) and raw target of a URL; None for the host of a bare path.  Nothing is decoded or repaired."""
+    if url.startswith("/"):
+        return None, url
+    scheme, mark, rest = url.partition("://")
+    if not mark or scheme.lower() != "http":
+        raise Usage(f"URL: {url[:80]!r} begins neither with http:// nor with /")
+    ends = [at for at in (rest.find(c) for c in "/?#") if at >= 0]
+    at = min(ends, default=len(rest))
+    target = rest[at:]
+    return rest[:at], target if target.startswith("/") else "/" + target
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise Usage(f"-H {text[:80]!r}: wanted NAME:VALUE")
+    return name, value.strip(" \t")
+
+
+def _port(engine: Engine, asked: int | None, host: str | None) -> int:
+    """The port asked for, that of the URL, the only one, or 80."""
+    ports = sorted({one.port for one in engine.listeners if one.protocol == "HTTP"})
+    _, colon, digits = (host or "").rpartition(":")
+    in_url = int(digits) if colon and digits.isascii() and digits.isdigit() and len(digits) <= 5 else None
+    wanted = asked if asked is not None else in_url if in_url in ports else None
+    if wanted is None:
+        wanted = ports[0] if len(ports) == 1 else 80
+    if wanted not in ports:
+        listed = ", ".join(map(str, ports)) or "none"
+        raise Usage(f"--port: {wanted} is not an HTTP listener's port; ports: {listed}")
+    return wanted

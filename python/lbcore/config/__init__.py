@@ -1,0 +1,57 @@
+"""Configuration: text, files or data to a running engine.
+
+A format is one module with ``NAME``, ``claims`` and ``build`` (see :class:`lbcore.config.load.Dialect`), and one line in
+``dialects``.  Needs ``pip install "lbcore[config]"``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from lbcore.config.load import check_gates
+from lbcore.config.load import read as read_with
+from lbcore.engine import Engine, Spec
+from lbcore.errors import LbcoreError
+
+PACKAGES = {"msgspec": "msgspec", "yaml": "PyYAML"}  # by the name that is imported
+
+
+def dialects() -> tuple[Any, ...]:
+    """The register: every format, in the order in which a document is offered to them."""
+    from lbcore.config import gateway_api, short
+
+    return (short, gateway_api)
+
+
+def read(source: Any, *, strict: bool = False) -> Spec:
+    """The Spec of a configuration, with its report, not compiled.  Raises as :func:`load` does."""
+    try:
+        return read_with(source, dialects(), strict=strict)
+    except ModuleNotFoundError as error:
+        package = PACKAGES.get((error.name or "").split(".")[0])
+        if package is None:
+            raise
+        raise LbcoreError(f'configuration needs {package}: pip install "lbcore[config]"') from None
+
+
+def load(source: Any, *, strict: bool = False, feature_gates: Mapping[str, bool] | None = None) -> Engine:
+    """An engine that serves ``source``.
+
+    ``source``: the path of a file or directory (its .yaml, .yml and .json files), ``-`` for standard input, text (with a
+    line end, or beginning with ``{``), a dict, or a list of any of these.  A file may have 64 MiB.
+
+    Raises :class:`ConfigError` with every problem if the source cannot be read, the short form is wrong, or a feature gate
+    is not known.  A Kubernetes object that is wrong is left out and named in ``engine.report()``; with ``strict`` that is
+    a ConfigError too.  Raises :class:`LbcoreError` if msgspec or PyYAML is not installed.
+
+    >>> engine = load({"lbcore": 1, "listeners": {"web": {"protocol": "http", "port": 8080}},
+    ...                "upstreams": {"api": {"targets": ["10.0.0.1:80"]}},
+    ...                "routes": [{"name": "all", "backends": ["api"]}]})
+    >>> engine.match("GET", "example.com", "/").upstream.name
+    'api'
+    """
+    loader = partial(read, strict=strict)
+    check_gates(feature_gates)
+    return Engine(loader(source), loader, source)

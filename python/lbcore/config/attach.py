@@ -1,0 +1,130 @@
+"""Routes to listeners: which parentRefs hold, and for which hostnames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from lbcore.config import model
+from lbcore.config.gateways import Gateways, Listener
+from lbcore.config.kubernetes import GATEWAY_GROUP, Found
+from lbcore.config.plain import Path, shown
+from lbcore.engine import Condition
+
+NAMESPACE_NAME = "kubernetes.io/metadata.name"  # a label that every namespace has
+
+
+@dataclass(slots=True)
+class Attachment:
+    """Where a route is served, and what is said of it, parent by parent."""
+
+    hosts: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by listener; empty: all
+    accepted: dict[str, Condition] = field(default_factory=dict)  # by the parent's name
+
+
+def hostnames_served(route: tuple[str, ...], listener: str | None) -> tuple[str, ...] | None:
+    """The narrower of each pair of hostnames that meet; () is every host, None that none meet."""
+    if not route:
+        return (listener,) if listener else ()
+    if not listener:
+        return tuple(dict.fromkeys(route))
+    meeting = (narrower(one, listener) for one in route)
+    return tuple(dict.fromkeys(host for host in meeting if host)) or None
+
+
+def narrower(a: str, b: str) -> str | None:
+    """The hostnames that both ``a`` and ``b`` serve, None if there are none.  ``*.x`` is one label or more before x."""
+    if a == b or (b.startswith("*.") and a.removeprefix("*").endswith(b[1:]) and len(a) > len(b) - 1):
+        return a
+    if a.startswith("*.") and b.removeprefix("*").endswith(a[1:]) and len(b) > len(a) - 1:
+        return b
+    return None
+
+
+def attach(route: Found[Any], hostnames: tuple[str, ...], gateways: Gateways) -> Attachment:
+    """Attach ``route`` to the listeners that its parentRefs name."""
+    found = Attachment()
+    problems = gateways.problems
+    refs: tuple[model.ParentRef, ...] = route.object.spec.parentRefs
+    if not refs:
+        problems.add(route.document, ("spec", "parentRefs"), "is missing: the route is attached to nothing")
+    for i, ref in enumerate(refs):
+        path, reason, message, known = _attach(route, hostnames, ref, gateways, found)
+        if message and not known:
+            problems.add(route.document, ("spec", "parentRefs", i, *path), message)
+        found.accepted[_name(route, ref)] = route.condition("Accepted", not message, reason, message)
+    return found
+
+
+def _name(route: Found[Any], ref: model.ParentRef) -> str:
+    section = f"/{ref.sectionName}" if ref.sectionName else ""
+    port = f":{ref.port}" if ref.port else ""
+    return f"{ref.namespace or route.namespace}/{ref.name}{section}{port}"
+
+
+def _attach(
+    route: Found[Any], hostnames: tuple[str, ...], ref: model.ParentRef, gateways: Gateways, into: Attachment
+) -> tuple[Path, str, str, bool]:
+    """Attach by one ref.  Where, the condition's reason, the message if it fails, and if that is reported elsewhere."""
+    if (ref.group, ref.kind) != (GATEWAY_GROUP, "Gateway"):
+        return ("kind",), "UnsupportedValue", f"a parent of kind {ref.kind} is not available yet", False
+    namespace = ref.namespace or route.namespace
+    listeners = gateways.listeners.get((namespace, ref.name))
+    if listeners is None:
+        left_out = gateways.objects.was_left_out("Gateway", namespace, ref.name)
+        why = f"Gateway {namespace}/{ref.name} is {'left out' if left_out else 'not there'}"
+        return ("name",), "NoMatchingParent", why, left_out
+    named = [one for one in listeners if _is_meant(one, ref)]
+    if not named:
+        at = "sectionName" if ref.sectionName else "port"
+        value = shown(ref.sectionName) if ref.sectionName else str(ref.port)
+        port = f" with port {ref.port}" if ref.sectionName and ref.port else ""
+        return (at,), "NoMatchingParent", f"the Gateway has no listener {value}{port}", False
+    served = [one for one in named if one.refused is None]
+    if not served:
+        return (), "NoMatchingParent", "the listener is left out", True
+    allowed = [one for one in served if route.object.kind in one.kinds and _admits(one, route.namespace, gateways)]
+    if not allowed:
+        return (), "NotAllowedByListeners", f"no listener allows {route.object.kind}s of this namespace", False
+    n_attached = 0
+    for one in allowed:
+        hosts = hostnames_served(hostnames, one.spec.hostname)
+        if hosts is not None:
+            n_attached += 1
+            into.hosts[one.name] = hosts
+            one.routes.add((route.object.kind, route.namespace, route.name))
+    if not n_attached:
+        return (), "NoMatchingListenerHostname", "no hostname of the route meets a listener's", False
+    return (), "Accepted", "", False
+
+
+def _is_meant(listener: Listener, ref: model.ParentRef) -> bool:
+    return (ref.sectionName is None or ref.sectionName == listener.spec.name) and (
+        ref.port is None or ref.port == listener.spec.port
+    )
+
+
+def _admits(listener: Listener, namespace: str, gateways: Gateways) -> bool:
+    """True if the listener takes routes of ``namespace``."""
+    allowed = listener.spec.allowedRoutes.namespaces
+    if allowed.origin == "Selector" and allowed.selector is not None:
+        known = gateways.objects.of("Namespace").get(("", namespace))
+        labels = {**(known.object.metadata.labels if known else {}), NAMESPACE_NAME: namespace}
+        return selects(allowed.selector, labels)
+    return allowed.origin == "All" or (allowed.origin == "Same" and namespace == listener.gateway.namespace)
+
+
+def selects(selector: model.Selector, labels: dict[str, str]) -> bool:
+    """Kubernetes' label selector: every label and every expression must hold; an empty one selects all."""
+    return all(labels.get(key) == value for key, value in selector.matchLabels.items()) and all(
+        _holds(one, labels) for one in selector.matchExpressions
+    )
+
+
+def _holds(expression: model.Expression, labels: dict[str, str]) -> bool:
+    here = expression.key in labels
+    if expression.operator == "In":
+        return here and labels[expression.key] in expression.values
+    if expression.operator == "NotIn":
+        return not (here and labels[expression.key] in expression.values)
+    return here == (expression.operator == "Exists")

@@ -1,0 +1,285 @@
+"""``lbcore serve`` as a program: signals, exit codes, what it prints."""
+
+import asyncio
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import socket
+import sys
+
+import pytest
+
+from adapters.rig import address_of, get, on_loop, read_response, until
+from lbcore.testing import http_target, tcp_target, udp_target
+
+ROOT = pathlib.Path(__file__).parent.parent
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
+
+
+def manifests(targets, *, weight=1, broken=False):
+    """Gateway API objects: one HTTP listener on port 80, a route to a Service with these targets."""
+    meta = {"namespace": "default"}
+    slices = [
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {**meta, "name": f"app-{i}", "labels": {"kubernetes.io/service-name": "app"}},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [address.split(":")[0]]}],
+            "ports": [{"name": "http", "port": int(address.split(":")[1])}],
+        }
+        for i, address in enumerate(targets)
+    ]
+    gateway = "gateway.networking.k8s.io/v1"
+    items = [
+        {
+            "apiVersion": gateway,
+            "kind": "GatewayClass",
+            "metadata": {"name": "lbcore"},
+            "spec": {"controllerName": "lbcore.example/gateway"},
+        },
+        {
+            "apiVersion": gateway,
+            "kind": "Gateway",
+            "metadata": {**meta, "name": "edge"},
+            "spec": {
+                "gatewayClassName": "lbcore",
+                "listeners": [{"name": "web", "protocol": "HTTP", "port": 80}],
+            },
+        },
+        {
+            "apiVersion": gateway,
+            "kind": "HTTPRoute",
+            "metadata": {**meta, "name": "app"},
+            "spec": {
+                "parentRefs": [{"name": "edge"}],
+                "rules": [{"backendRefs": [{"name": "app", "port": 80, "weight": weight}]}],
+            },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {**meta, "name": "app"},
+            "spec": {"ports": [{"name": "http", "port": 80}]},
+        },
+        *slices,
+    ]
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})[: -1 if broken else None]
+
+
+class Program:
+    """A running ``lbcore serve``; its log is read as it comes."""
+
+    def __init__(self, process):
+        self.process = process
+        self.ports = {}
+        self.log = ""
+
+    async def started(self):
+        async for line in self.process.stdout:
+            said = json.loads(line)
+            if said["event"] == "listening":
+                self.ports[said["protocol"]] = said["port"]
+            if said["event"] == "ready":
+                return self
+        raise AssertionError(f"it did not start: {self.log}")
+
+    async def read_log(self):
+        async for line in self.process.stderr:
+            self.log += json.loads(line)["message"] + "\n"
+
+    async def logged(self, text):
+        await until(lambda: text in self.log, f"{text!r} in the log:\n{self.log}")
+
+
+@contextlib.asynccontextmanager
+async def serve(*args, stdin=b""):
+    command = [sys.executable, "-m", "lbcore", "serve", "--json", *map(str, args)]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(*command, **pipes)
+    process.stdin.write(stdin)
+    process.stdin.close()
+    program = Program(process)
+    reading = asyncio.create_task(program.read_log())
+    try:
+        yield program
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        await reading
+
+
+@on_loop
+async def test_a_life(tmp_path):
+    """Start, change of file, broken file, SIGHUP, SIGTERM."""
+    file = tmp_path / "all.json"
+    async with http_target("a") as a, http_target("b") as b:
+        file.write_text(manifests([a]))
+        async with serve("-f", tmp_path, "--port-map", "80=0") as program:
+            port = (await program.started()).ports["HTTP"]
+            assert (await get(port)).body == b"a"
+            (tmp_path / "new").write_text(manifests([b]))
+            os.replace(tmp_path / "new", file)
+            await program.logged("reload: 0 added, 0 removed, 1 changed")
+            assert (await get(port)).body == b"b"
+            file.write_text(manifests([a], broken=True))
+            await program.logged("the old configuration stays")
+            assert (await get(port)).body == b"b"
+            program.log = ""
+            program.process.send_signal(signal.SIGHUP)
+            await program.logged("the old configuration stays")
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert (await read_response(reader)).body == b"b"
+            program.process.send_signal(signal.SIGTERM)
+            assert await reader.read() == b""
+            assert await program.process.wait() == 0
+            writer.close()
+            with pytest.raises(OSError):
+                await get(port)
+
+
+@on_loop
+async def test_standard_input():
+    async with (
+        http_target("a") as a,
+        serve("-f", "-", "--port-map", "80=0", stdin=manifests([a]).encode()) as program,
+    ):
+        port = (await program.started()).ports["HTTP"]
+        assert (await get(port)).body == b"a"
+        program.process.send_signal(signal.SIGHUP)
+        await program.logged("standard input, which cannot be read again")
+        program.process.send_signal(signal.SIGINT)
+        assert await program.process.wait() == 0
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+@on_loop
+async def test_a_request_in_flight_and_one_or_two_signals(tmp_path, signals):
+    go, asked = asyncio.Event(), asyncio.Event()
+
+    async def wait(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await go.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        writer.close()
+
+    server = await asyncio.start_server(wait, "127.0.0.1", 0)
+    address = address_of(server.sockets[0])
+    (tmp_path / "x.json").write_text(manifests([address]))
+    async with serve("-f", tmp_path / "x.json", "--port-map", "80=0", "--drain", "20") as program:
+        port = (await program.started()).ports["HTTP"]
+        answer = asyncio.create_task(get(port))
+        await asked.wait()
+        program.process.send_signal(signal.SIGTERM)
+        await until_refused(port)
+        if signals == 2:
+            program.process.send_signal(signal.SIGTERM)
+        else:
+            go.set()
+        response = await answer
+        assert (response.body if response else None) == (b"ok" if signals == 1 else None)
+        assert await program.process.wait() == 0
+    go.set()
+    server.close()
+
+
+async def until_refused(port):
+    """Wait until nobody listens."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                return
+            writer.close()
+
+
+@on_loop
+async def test_a_port_in_use_at_the_start(tmp_path):
+    (tmp_path / "x.json").write_text(manifests(["127.0.0.1:1"]))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        async with serve("-f", tmp_path / "x.json", "--port-map", f"80={number}") as program:
+            assert await program.process.wait() == 1
+            await program.logged(
+                f"port {number} on 127.0.0.1 is in use: choose another one with --port-map 80="
+            )
+    assert "Traceback" not in program.log
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("{", "x.json"),
+        ('{"apiVersion": "v1", "kind": "List", "items": []}', "nothing to serve"),
+        (None, "cannot be read"),
+    ],
+)
+@on_loop
+async def test_a_configuration_that_cannot_be_served(tmp_path, content, says):
+    if content is not None:
+        (tmp_path / "x.json").write_text(content)
+    async with serve("-f", tmp_path / "x.json") as program:
+        assert await program.process.wait() == 1
+        await program.logged(says)
+    assert "Traceback" not in program.log
+
+
+@pytest.mark.parametrize(
+    "args", [["--port-map", "80"], ["--port-map", "0=1"], ["--drain", "-1"], ["--drain", "x"]]
+)
+@on_loop
+async def test_wrong_arguments(args):
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "lbcore", "serve", "-f", "x", *args), stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await process.communicate()
+    assert process.returncode == 2
+    assert args[0].encode() in said
+
+
+@on_loop
+async def test_the_lines_for_people(tmp_path):
+    (tmp_path / "x.json").write_text(manifests(["127.0.0.1:1"]))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "lbcore", "serve", "-f", str(tmp_path / "x.json"), "--port-map", "80=0"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    line = (await process.stdout.readline()).decode()
+    assert line.startswith("listening HTTP 127.0.0.1:")
+    assert line.rstrip().endswith("default/edge/web")
+    assert await process.stdout.readline() == b"ready\n"
+    process.terminate()
+    assert (await process.communicate())[0] == b"stopped\n"
+
+
+# ---- the demonstration -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["free", "taken"])
+@on_loop
+async def test_the_demonstration(taken):
+    """A small ``make demo``; with a listener's and a backend's port taken by somebody else."""
+    async with contextlib.AsyncExitStack() as stack:
+        if taken:
+            with contextlib.suppress(OSError):  # somebody has it anyhow
+                await stack.enter_async_context(tcp_target("x", "127.0.0.1", 8080))
+            with contextlib.suppress(OSError):
+                await stack.enter_async_context(udp_target("x", "127.0.1.4", 19053))
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, str(ROOT / "tools" / "demo.py")),
+            *("--requests", "400", "--connections", "60", "--flows", "60"),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        said, _ = await process.communicate()
+    text = said.decode()
+    assert process.returncode == 0, text
+    assert "Every share is within one pick of its weight." in text
+    if taken:
+        assert "HTTP port 8080 is in use" in text
+        assert "taking ports of 127.0.0.1" in text
