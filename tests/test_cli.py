@@ -7,10 +7,11 @@ import pathlib
 import subprocess
 import sys
 
-import lbcore
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import lbcore
 from lbcore.__main__ import COMMANDS, LATER, main
 from lbcore.cli.common import safe
 from lbcore.cli.match import split_url
@@ -91,7 +92,11 @@ def test_check_one_broken_of_500(lb, tmp_path):
     (tmp_path / "routes.yaml").write_text("---\n".join(routes))
     code, out, _ = lb("check", CANARY, tmp_path)
     assert code == 1
-    assert out.count("\n") == 2 and "HTTPRoute default/r321 " in out and f"routes.yaml:{321 * 11 + 10}:11: " in out
+    assert (
+        out.count("\n") == 2
+        and "HTTPRoute default/r321 " in out
+        and f"routes.yaml:{321 * 11 + 10}:11: " in out
+    )
 
 
 # ---- routes, match ----------------------------------------------------------------------------------------------
@@ -102,7 +107,21 @@ def test_routes(lb):
     lines = [line.split() for line in out.splitlines()]
     assert (code, err) == (0, "")
     assert lines[0] == ["LISTENER", "PORT", "HOST", "PATH", "METHOD", "MORE", "BACKENDS", "RULE"]
-    assert lines[1] == "default/edge/web HTTP 8080 * /* * default/httpbin:80 75 %, default/nginx:80 25 % default/canary/0".split()
+    assert lines[1] == [
+        "default/edge/web",
+        "HTTP",
+        "8080",
+        "*",
+        "/*",
+        "*",
+        "default/httpbin:80",
+        "75",
+        "%,",
+        "default/nginx:80",
+        "25",
+        "%",
+        "default/canary/0",
+    ]
     assert len(lines) == 4
     rows = json.loads(lb("routes", "--json", "-f", CANARY)[1])["routes"]
     assert rows[0]["backends"][0] == {"upstream": "default/httpbin:80", "weight": 75, "share": 0.75}
@@ -120,23 +139,44 @@ def test_match(lb):
     code, out, _ = lb("match", "-f", CANARY, "GET", "http://shop.example/a/../b%7e?c=%20d")
     assert code == 0
     assert out.splitlines() == [
-        "rule    default/canary/0", "target  /b~?c=%20d", "    75 %  default/httpbin:80", "    25 %  default/nginx:80"]  # fmt: skip
+        "rule    default/canary/0", "target  /b~?c=%20d", "    75 %  default/httpbin:80",
+        "    25 %  default/nginx:80"]  # fmt: skip
     got = json.loads(lb("match", "--json", "-f", CANARY, "GET", "/x", "-H", "Host: a.b", "--port", "8080")[1])
-    assert (got["outcome"], got["rule"], got["target"], got["port"]) == ("route", "default/canary/0", "/x", 8080)
+    assert (got["outcome"], got["rule"], got["target"], got["port"]) == (
+        "route",
+        "default/canary/0",
+        "/x",
+        8080,
+    )
 
 
 def test_match_no_route_refused_and_wrong_usage(lb, tmp_path):
     file = tmp_path / "s.yaml"
     file.write_text(
-        "lbcore: 1\nlisteners: {a: {protocol: http, port: 8080}, b: {protocol: http, port: 8081}}\nupstreams: {u: {}}\n"
+        "lbcore: 1\n"
+        "listeners: {a: {protocol: http, port: 8080}, b: {protocol: http, port: 8081}}\n"
+        "upstreams: {u: {}}\n"
         "routes: [{name: r, listeners: [b], hosts: [x.y], headers: {a: '1'}, backends: [u]}]\n"
     )
     assert lb("match", "-f", file, "GET", "http://x.y:8080/")[:2] == (1, "no route\n")
     assert lb("match", "-f", file, "GET", "http://x.y:8081/", "-H", "A:1")[0] == 0
     assert lb("match", "-f", file, "GET", "http://x.y:8081?q", "-H", "A:1")[0] == 0
-    assert lb("match", "-f", file, "GET", "http://x.y/%00", "--port", "8081")[:2] == (1, "refused: the path holds %00\n")
-    assert json.loads(lb("match", "-f", file, "GET", "http://x_!/", "--port", "8081", "--json")[1])["status"] == 400
-    for wrong in (["http://x.y/"], ["ftp://x.y/"], ["x.y"], ["/", "-H", "nocolon"], ["/", "--port", "80x"], ["/", "--port", "1"]):
+    assert lb("match", "-f", file, "GET", "http://x.y/%00", "--port", "8081")[:2] == (
+        1,
+        "refused: the path holds %00\n",
+    )
+    assert (
+        json.loads(lb("match", "-f", file, "GET", "http://x_!/", "--port", "8081", "--json")[1])["status"]
+        == 400
+    )
+    for wrong in (
+        ["http://x.y/"],
+        ["ftp://x.y/"],
+        ["x.y"],
+        ["/", "-H", "nocolon"],
+        ["/", "--port", "80x"],
+        ["/", "--port", "1"],
+    ):
         code, out, err = lb("match", "-f", file, "GET", *wrong)
         assert (code, out) == (2, "") and err, wrong
 
@@ -159,7 +199,9 @@ def test_pick_of_targets(lb):
     assert out.splitlines()[3].split() == ["a", "3", "75", "%", "6", "75", "%"]
     got = json.loads(lb("pick", "--json", "--policy", "random", "--seed", "7", "a=3", "b", "-n", "1000")[1])
     assert got["policy"] == "random" and len(got["sequence"]) == 1000
-    assert got == json.loads(lb("pick", "--json", "--policy", "random", "--seed", "7", "a=3", "b", "-n", "1000")[1])
+    assert got == json.loads(
+        lb("pick", "--json", "--policy", "random", "--seed", "7", "a=3", "b", "-n", "1000")[1]
+    )
 
 
 def test_pick_of_files(lb):
@@ -168,12 +210,15 @@ def test_pick_of_files(lb):
 
 
 @pytest.mark.parametrize(("args", "code", "words"), [
-    (["pick", "a=x"], 2, "weight"), (["pick", "a=99999999"], 2, "weight"), (["pick", "a", "-n", "0"], 2, "1..1000000"),
+    (["pick", "a=x"], 2, "weight"), (["pick", "a=99999999"], 2, "weight"), (["pick", "a", "-n", "0"], 2,
+    "1..1000000"),
     (["pick", "a", "a"], 1, "a"), (["pick", "a=0"], 1, "no usable target"), (["pick", "a=1000001"], 1, "1000000"),
     (["pick", "a", "--policy", "robin"], 1, "round_robin"), (["pick", "a", "--param", "x"], 2, "NAME=NUMBER"),
     (["pick", "a", "--param", "fase=1"], 1, "phase"), (["pick", "-f", CANARY, "nope"], 2, "default/httpbin:80"),
-    (["pick", "-f", CANARY, "a", "b"], 2, "one upstream"), (["pick", "-f", CANARY, "a", "--policy", "random"], 2, "--policy"),
-    (["pick", "a", "--seed", "-1"], 2, "--seed"), (["pick"], 2, "required"), (["pick", "a", "--param", "phase=nan"], 1, "phase"),
+    (["pick", "-f", CANARY, "a", "b"], 2, "one upstream"), (["pick", "-f", CANARY, "a", "--policy", "random"],
+    2, "--policy"),
+    (["pick", "a", "--seed", "-1"], 2, "--seed"), (["pick"], 2, "required"), (["pick", "a", "--param",
+    "phase=nan"], 1, "phase"),
 ])  # fmt: skip
 def test_pick_wrong(lb, args, code, words):
     got, out, err = lb(*args)
@@ -202,7 +247,9 @@ def test_usage(lb):
         assert lb(name, "x") == (2, "", f"lbcore {name}: not available yet\n")
 
 
-@pytest.mark.parametrize("args", [["routes", "-f"], ["match", "GET", "/", "-f"], ["pick", "x", "-f"], ["check"]])
+@pytest.mark.parametrize(
+    "args", [["routes", "-f"], ["match", "GET", "/", "-f"], ["pick", "x", "-f"], ["check"]]
+)
 def test_every_problem_of_an_unreadable_file_is_a_line(lb, args, tmp_path):
     (tmp_path / "a.yaml").write_text("lbcore: 1\nx: 1\ny: 2\n")
     code, out, err = lb(*args, tmp_path)
@@ -241,7 +288,9 @@ def test_a_closed_pipe_is_quiet(tmp_path):
 
 def test_as_a_module_and_ascii_terminals(tmp_path):
     (tmp_path / "é.yaml").write_text(BROKEN.replace("name: r}", "name: é}"), encoding="utf-8")
-    got = outside("check", tmp_path, env={**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    got = outside(
+        "check", tmp_path, env={**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    )
     assert got.returncode == 1 and b"Traceback" not in got.stderr and b"metadata.name" in got.stdout
 
 
@@ -250,14 +299,18 @@ def test_a_command_imports_only_what_it_needs():
 import sys
 from lbcore.__main__ import main
 main(["policies", "--json"])
-print([name for name in ("msgspec", "yaml", "asyncio", "aiohttp", "lbcore.engine", "lbcore.cli.serve") if name in sys.modules], file=sys.stderr)
+print([name for name in ("msgspec", "yaml", "asyncio", "aiohttp", "lbcore.engine",
+"lbcore.cli.serve") if name in sys.modules], file=sys.stderr)
 """
     got = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert got.stderr.strip() == "[]"
 
 
 @settings(max_examples=150)
-@given(text=st.text(alphabet="abc:-[]{}&*!|>'\"%#,? \n\t01.~<\\\x00\x1b\ud800é", max_size=60), name=st.sampled_from(["yaml", "json"]))
+@given(
+    text=st.text(alphabet="abc:-[]{}&*!|>'\"%#,? \n\t01.~<\\\x00\x1b\ud800é", max_size=60),
+    name=st.sampled_from(["yaml", "json"]),
+)
 def test_no_text_makes_a_traceback(text, name, tmp_path_factory):
     file = tmp_path_factory.mktemp("cli") / f"a.{name}"
     file.write_bytes(text.encode("utf-8", "surrogatepass"))

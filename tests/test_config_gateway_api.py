@@ -2,9 +2,10 @@
 
 import pathlib
 
-import lbcore
 import pytest
 import yaml
+
+import lbcore
 
 CASES = pathlib.Path(__file__).parent / "golden" / "config"
 BASE = yaml.safe_load((CASES / "base.yaml").read_text())
@@ -53,7 +54,10 @@ def check_conditions(report, wanted):
         conditions = {c.type: c for c in (one.parents[parent[0]] if parent else one.conditions)}
         for condition, reason in reasons.items():
             got = conditions[condition]
-            assert (got.status, got.reason) == (not reason.startswith("-"), reason.removeprefix("-")), (who, got)
+            assert (got.status, got.reason) == (not reason.startswith("-"), reason.removeprefix("-")), (
+                who,
+                got,
+            )
 
 
 def test_conditions_carry_the_generation():
@@ -89,7 +93,10 @@ spec:
     assert [i for i, m in enumerate(answers) if m is None] == [123]
     assert all(m.route.name == f"default/r{i}/0" for i, m in enumerate(answers) if m)
     (problem,) = engine.report().problems
-    assert (problem.object, problem.field) == ("HTTPRoute default/r123", "spec.rules[0].backendRefs[0].weight")
+    assert (problem.object, problem.field) == (
+        "HTTPRoute default/r123",
+        "spec.rules[0].backendRefs[0].weight",
+    )
     assert text.split("\n")[problem.line - 1].strip() == "weight: 1000001"
     assert problem.column == 7
     (broken,) = [o for o in engine.report().objects if o.problems]

@@ -5,11 +5,12 @@ import json
 import pathlib
 import time
 
-import lbcore
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import lbcore
 
 HERE = pathlib.Path(__file__).parent
 CASES = json.loads((HERE / "golden/badinput/configs.json").read_text())["cases"]
@@ -20,13 +21,16 @@ CANARY = [
 ]
 SHORT = {
     "lbcore": 1,
-    "listeners": {"web": {"protocol": "http", "port": 80, "hostname": "*.a.com"}, "dns": {"protocol": "udp", "port": 53}},
+    "listeners": {"web": {"protocol": "http", "port": 80, "hostname": "*.a.com"}, "dns": {"protocol": "udp",
+    "port": 53}},
     "upstreams": {
-        "a": {"policy": {"name": "round_robin", "phase": 0}, "targets": [{"address": "10.0.0.1:80", "weight": 3, "labels": {"x": "y"}}]},
+        "a": {"policy": {"name": "round_robin", "phase": 0}, "targets": [{"address": "10.0.0.1:80",
+        "weight": 3, "labels": {"x": "y"}}]},
         "b": {"targets": ["[::1]:80"], "seed": 1},
     },
     "routes": [
-        {"name": "r", "listeners": ["web"], "hosts": ["x.a.com"], "path": "/p", "path_type": "exact", "methods": ["GET"],
+        {"name": "r", "listeners": ["web"], "hosts": ["x.a.com"], "path": "/p", "path_type": "exact",
+        "methods": ["GET"],
          "headers": {"x": "1"}, "query": {"q": "1"}, "backends": [{"upstream": "a", "weight": 2}, "b"]},
         {"name": "s", "listeners": ["dns"], "backends": ["b"]},
     ],
@@ -77,11 +81,30 @@ def test_text_cases(case):
 # ---- mutations --------------------------------------------------------------------------------------------------
 
 odd = st.sampled_from([
-    None, True, False, 0, -1, 1, 65536, 10**30, 10**400, 1.5, float("nan"), float("inf"), 1e300, "", " ", "x", "/", "*", "*.", "\x00",
-    "a\nb", "\ud800", "é", "a" * 5000, "-", "0", "80", "HTTP", "TCP", "Service", "Gateway", "v1", "default", "httpbin", "Same", [], {},
-    [[]], [{}], [None], {"": None}, {"a": 1}, {"name": "x"}, ["a"] * 100, {"name": {"name": []}}, b"x", object(), (), {1: 2},
+    None, True, False, 0, -1, 1, 65536, 10**30, 10**400, 1.5, float("nan"), float("inf"), 1e300, "", " ", "x",
+    "/", "*", "*.", "\x00",
+    "a\nb", "\ud800", "é", "a" * 5000, "-", "0", "80", "HTTP", "TCP", "Service", "Gateway", "v1", "default",
+    "httpbin", "Same", [], {},
+    [[]], [{}], [None], {"": None}, {"a": 1}, {"name": "x"}, ["a"] * 100, {"name": {"name": []}}, b"x",
+    object(), (), {1: 2},
 ])  # fmt: skip
-keys = st.sampled_from(["name", "namespace", "port", "weight", "kind", "group", "filters", "hostnames", "x", "", "from", "spec", "matches"])
+keys = st.sampled_from(
+    [
+        "name",
+        "namespace",
+        "port",
+        "weight",
+        "kind",
+        "group",
+        "filters",
+        "hostnames",
+        "x",
+        "",
+        "from",
+        "spec",
+        "matches",
+    ]
+)
 
 
 @st.composite
@@ -155,7 +178,8 @@ def test_mutated_short_form(data):
 
 
 @settings(max_examples=200)
-@given(at=st.integers(0, 10_000), what=st.sampled_from(["", ":", "\t", "- ", "[", "}", "*x", "&x", "\x00", "\ud800", "'", "!!x ", "\n"]),
+@given(at=st.integers(0, 10_000), what=st.sampled_from(["", ":", "\t", "- ", "[", "}", "*x", "&x", "\x00",
+"\ud800", "'", "!!x ", "\n"]),
        cut=st.integers(0, 3), which=st.sampled_from(["routes", "gateway", "endpoints"]))  # fmt: skip
 def test_mutated_text(at, what, cut, which):
     text = (HERE.parent / f"examples/canary/{which}.yaml").read_text()
@@ -173,7 +197,8 @@ def test_a_report_is_bounded():
 
 
 def test_long_names_are_cut():
-    bad = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "K" * 5000, "metadata": {"name": "n" * 5000, "namespace": "s" * 5000},
+    bad = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "K" * 5000, "metadata": {"name": "n" * 5000,
+    "namespace": "s" * 5000},
            "spec": {"x" * 5000: {"y" * 5000: 1}}}  # fmt: skip
     for kind in ("K" * 5000, "HTTPRoute"):
         problems = lbcore.load({**bad, "kind": kind}).report().problems

@@ -7,18 +7,28 @@ import subprocess
 import sys
 import threading
 
-import lbcore
 import pytest
 import yaml
+
+import lbcore
 from lbcore.config import read
 from lbcore.engine import TargetSpec
 
 CANARY = pathlib.Path(__file__).parent.parent / "examples" / "canary"
-SHORT = "lbcore: 1\nlisteners: {web: {protocol: http, port: 80}}\nupstreams: {a: {targets: ['10.0.0.1:80']}}\nroutes: [{name: r, backends: [a]}]\n"
+SHORT = """\
+lbcore: 1
+listeners: {web: {protocol: http, port: 80}}
+upstreams: {a: {targets: ['10.0.0.1:80']}}
+routes: [{name: r, backends: [a]}]
+"""
 
 
 def objects():
-    return [document for path in sorted(CANARY.glob("*.yaml")) for document in yaml.safe_load_all(path.read_text())]
+    return [
+        document
+        for path in sorted(CANARY.glob("*.yaml"))
+        for document in yaml.safe_load_all(path.read_text())
+    ]
 
 
 def as_list():
@@ -47,8 +57,14 @@ def test_every_source_gives_the_same(source):
 
 def test_the_canary_is_what_it_says():
     engine = lbcore.load(CANARY, strict=True)
-    assert [(one.protocol, one.port) for one in engine.listeners] == [("HTTP", 8080), ("TCP", 9000), ("UDP", 9053)]
-    assert len(engine.upstreams["default/httpbin:80"]) == 10 and len(engine.upstreams["default/nginx:80"]) == 1
+    assert [(one.protocol, one.port) for one in engine.listeners] == [
+        ("HTTP", 8080),
+        ("TCP", 9000),
+        ("UDP", 9053),
+    ]
+    assert (
+        len(engine.upstreams["default/httpbin:80"]) == 10 and len(engine.upstreams["default/nginx:80"]) == 1
+    )
     picks = []
     for _ in range(1000):
         with engine.match("GET", "shop.example", "/cart").acquire() as call:
@@ -67,7 +83,12 @@ def test_standard_input(monkeypatch):
 
 def test_a_list_of_one_kind_leaves_the_kind_out():
     route = {"metadata": {"name": "r"}, "spec": {"parentRefs": [{"name": "edge"}]}}
-    given = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRouteList", "metadata": {}, "items": [route]}
+    given = {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRouteList",
+        "metadata": {},
+        "items": [route],
+    }
     assert [rule.name for rule in read([*objects(), given]).rules] == ["default/canary/0", "default/r/0"]
 
 
@@ -101,9 +122,12 @@ def test_all_unreadable_files_are_named_in_order(tmp_path):
 
 
 @pytest.mark.parametrize(("source", "reason"), [
-    (7, "the source is 7"), (None, "the source is null"), ([None], "the source is null"), (b"x", "the source is a bytes"),
-    ("\n", "<text>: holds no object"), ("---\n---\n", "holds no object"), ("{}", "it has nothing"), ({}, "it has nothing"),
-    ({"a": 1}, "is not recognised: it has 'a'; wanted: lbcore's short form"), ("a: b\n", "<text>:1:1: is not recognised"),
+    (7, "the source is 7"), (None, "the source is null"), ([None], "the source is null"), (b"x",
+    "the source is a bytes"),
+    ("\n", "<text>: holds no object"), ("---\n---\n", "holds no object"), ("{}", "it has nothing"), ({},
+    "it has nothing"),
+    ({"a": 1}, "is not recognised: it has 'a'; wanted: lbcore's short form"), ("a: b\n",
+    "<text>:1:1: is not recognised"),
     ("_format_version: '3.0'\n", "Kong's declarative configuration"), ("x" * 5000, "cannot be read"),
     (set(), "the source is a set"),
 ])  # fmt: skip
@@ -114,7 +138,7 @@ def test_what_is_no_configuration(source, reason):
 
 
 def test_a_directory_without_configuration(tmp_path):
-    with pytest.raises(lbcore.ConfigError, match="is a directory without .yaml, .yml, .json files"):
+    with pytest.raises(lbcore.ConfigError, match=r"is a directory without \.yaml, \.yml, \.json files"):
         lbcore.load(tmp_path)
 
 
@@ -133,7 +157,10 @@ def test_files_are_capped(tmp_path, monkeypatch):
     (tmp_path / "c.yaml").write_text("#" * 101)
     with pytest.raises(lbcore.ConfigError) as caught:
         lbcore.load(tmp_path)
-    assert ["is larger than" in p.reason and pathlib.Path(p.file).name for p in caught.value.problems] == ["b.yaml", "c.yaml"]
+    assert ["is larger than" in p.reason and pathlib.Path(p.file).name for p in caught.value.problems] == [
+        "b.yaml",
+        "c.yaml",
+    ]
 
 
 def test_an_endless_file_ends():
@@ -205,7 +232,9 @@ def test_loading_in_threads():
     assert results[0][0].targets[0] == TargetSpec("127.0.1.1:18080")
 
 
-@pytest.mark.parametrize(("missing", "named", "source"), [("msgspec", "msgspec", "{}"), ("yaml", "PyYAML", "a: b\n")])
+@pytest.mark.parametrize(
+    ("missing", "named", "source"), [("msgspec", "msgspec", "{}"), ("yaml", "PyYAML", "a: b\n")]
+)
 def test_a_missing_package_is_named(missing, named, source):
     code = f"""
 import sys
@@ -221,9 +250,23 @@ except lbcore.LbcoreError as error:
 
 
 def test_importing_is_light():
-    heavy = ["logging", "msgspec", "yaml", "argparse", "json", "lbcore.engine", "lbcore.config", "asyncio", "dataclasses"]
+    heavy = [
+        "logging",
+        "msgspec",
+        "yaml",
+        "argparse",
+        "json",
+        "lbcore.engine",
+        "lbcore.config",
+        "asyncio",
+        "dataclasses",
+    ]
     code = f"import sys, lbcore; print(*[name for name in {heavy!r} if name in sys.modules])"
-    got = subprocess.run([sys.executable, "-S", "-c", f"import sys; sys.path[:] = {sys.path!r}; {code}"], capture_output=True, text=True)
+    got = subprocess.run(
+        [sys.executable, "-S", "-c", f"import sys; sys.path[:] = {sys.path!r}; {code}"],
+        capture_output=True,
+        text=True,
+    )
     assert got.stdout.strip() == "", got.stderr
 
 
@@ -231,4 +274,4 @@ def test_public_names():
     assert set(lbcore.__all__) <= set(dir(lbcore))
     assert all(getattr(lbcore, name) is not None for name in lbcore.__all__)
     with pytest.raises(AttributeError, match="nope"):
-        lbcore.nope  # noqa: B018
+        lbcore.nope

@@ -3,18 +3,22 @@
 import math
 import time
 
-import lbcore
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+import lbcore
 from lbcore.config import jsontext, places, yaml
 from lbcore.config.plain import Unreadable, plain, shown, written
 
 SCALARS = {
     "yes": "yes", "no": "no", "on": "on", "NO": "NO", "1:30": "1:30", "1_000": "1_000", "012": "012", "0o17": "0o17",
-    "0b1": "0b1", "2026-01-31": "2026-01-31", "=": "=", "nullx": "nullx", "-": None, "": None, "~": None, "null": None,
-    "true": True, "False": False, "TRUE": True, "tRUE": "tRUE", "0": 0, "-17": -17, "+3": 3, "0x1F": 31, "0X1F": "0X1F",
-    "1.5": 1.5, "-.5": -0.5, "1e3": 1000.0, "1.": 1.0, "1e400": math.inf, ".inf": math.inf, "-.INF": -math.inf, ".5.": ".5.",
+    "0b1": "0b1", "2026-01-31": "2026-01-31", "=": "=", "nullx": "nullx", "-": None, "": None, "~": None,
+    "null": None,
+    "true": True, "False": False, "TRUE": True, "tRUE": "tRUE", "0": 0, "-17": -17, "+3": 3, "0x1F": 31,
+    "0X1F": "0X1F",
+    "1.5": 1.5, "-.5": -0.5, "1e3": 1000.0, "1.": 1.0, "1e400": math.inf, ".inf": math.inf, "-.INF": -math.inf,
+    ".5.": ".5.",
     "'12'": "12", '"true"': "true", "'~'": "~", "1.2.3": "1.2.3", "007": "007", "-0": 0, "00": "00",
 }  # fmt: skip
 
@@ -177,12 +181,22 @@ def test_places_in_yaml(parser):
 
 
 def test_places_in_json():
-    wanted = {(0, "a"): (1, 2), (0, "a", 0, "c"): (2, 2), (0, "a", 0, "c", 1): (3, 3), (0, "d"): (4, 2), (0, "d", "x"): (4, 2)}
+    wanted = {
+        (0, "a"): (1, 2),
+        (0, "a", 0, "c"): (2, 2),
+        (0, "a", 0, "c", 1): (3, 3),
+        (0, "d"): (4, 2),
+        (0, "d", "x"): (4, 2),
+    }
     assert places.locate(JSON, True, wanted) == wanted
 
 
 plain_data = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
     max_leaves=20,
 )

@@ -6,8 +6,6 @@ configuration formats come with their first use.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from lbcore._core import (
     Answer,
     Backend,
@@ -35,7 +33,12 @@ from lbcore.errors import (
     Problem,
 )
 
+TYPE_CHECKING = (
+    False  # what type checkers read as True; importing typing would double the cost of importing lbcore
+)
 if TYPE_CHECKING:
+    from typing import Any
+
     from lbcore.config import load
     from lbcore.engine import Engine
 

@@ -1,7 +1,8 @@
 """The command line: ``lbcore`` and ``python -m lbcore``.
 
-A command is one module of ``lbcore.cli`` with ``add_arguments(parser)`` and ``run(args) -> exit code``; only the one that
-is asked for is imported.  Exit codes: 0 done, 1 the answer is no (a problem, no route), 2 wrong usage.
+A command is one module of ``lbcore.cli`` with ``add_arguments(parser)`` and ``run(args) -> exit code``; only
+the one that is asked for is imported.  Exit codes: 0 done, 1 the answer is no (a problem, no route), 2 wrong
+usage.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser(chosen: str | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="lbcore", description="Load balancing and routing: try, check, serve.")
+    parser = argparse.ArgumentParser(
+        prog="lbcore", description="Load balancing and routing: try, check, serve."
+    )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
     for name, summary in COMMANDS.items():

@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lbcore._core import Backend, Match, Route, Router, Split, Target, Upstream, policy
+from lbcore._core import Backend, Match, Route, Router, Split, Target, Upstream
+from lbcore._core import policy as policy  # config checks policies with it, and may not look into _core
 from lbcore.errors import LbcoreError, Problem
 
 log = logging.getLogger("lbcore")
+log.addHandler(logging.NullHandler())  # a library says nothing unless its program wants to hear it
 
 # ---- the Spec: what a configuration says, in the engine's words -------------------------------------------------
 
@@ -154,13 +156,14 @@ class Changes:
 class _Plan:
     """Everything one generation of the configuration compiles to; immutable."""
 
-    __slots__ = ("spec", "upstreams", "splits", "routers", "streams")
+    __slots__ = ("routers", "spec", "splits", "streams", "upstreams")
 
     def __init__(self, spec: Spec, upstreams: dict[str, Upstream], previous: _Plan | None) -> None:
         self.spec = spec
         self.upstreams = upstreams
         self.splits: dict[str, Split] = {}
-        for rule in (*spec.rules, *spec.streams):
+        everything: tuple[RuleSpec | StreamSpec, ...] = (*spec.rules, *spec.streams)
+        for rule in everything:
             old = previous.splits.get(rule.name) if previous else None
             self.splits[rule.name] = _split(rule.backends, upstreams, old)
         self.routers = self._compile_http()
@@ -202,7 +205,9 @@ class _Plan:
         return streams
 
 
-def _split(backends: Iterable[BackendSpec], upstreams: Mapping[str, Upstream], previous: Split | None) -> Split:
+def _split(
+    backends: Iterable[BackendSpec], upstreams: Mapping[str, Upstream], previous: Split | None
+) -> Split:
     return Split(
         [Backend(upstreams[b.upstream] if b.upstream is not None else None, b.weight) for b in backends],
         previous=previous,
@@ -260,7 +265,7 @@ class Engine:
         if port is None and len(routers) == 1:
             return next(iter(routers.values()))
         if port in routers:
-            return routers[port]  # type: ignore[index]
+            return routers[port]
         ports = ", ".join(map(str, routers)) or "none"
         raise LbcoreError(f"port: {port} is not one of the HTTP listeners' ports ({ports})")
 
@@ -342,7 +347,9 @@ def _difference(old: Spec, new: Spec) -> Changes:
     def named(spec: Spec) -> dict[str, object]:
         parts: tuple[tuple[Any, ...], ...] = (spec.listeners, spec.upstreams, spec.rules, spec.streams)
         kinds = ("listener", "upstream", "rule", "stream")
-        return {f"{kind} {part.name}": part for kind, group in zip(kinds, parts, strict=True) for part in group}
+        return {
+            f"{kind} {part.name}": part for kind, group in zip(kinds, parts, strict=True) for part in group
+        }
 
     before, after = named(old), named(new)
     return Changes(

@@ -15,7 +15,9 @@ NOUNS = {"Gateway": "gateway", "HTTPRoute": "HTTP route", "TCPRoute": "TCP route
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help="a file or directory of manifests, - for standard input")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="a file or directory of manifests, - for standard input"
+    )
     add_json(parser)
 
 
@@ -31,11 +33,13 @@ def run(args: argparse.Namespace) -> int:
     except ConfigError as error:
         problems += error.problems
     if args.json:
-        say_json({
-            "ok": not problems,
-            "problems": [problem.as_dict() for problem in problems],
-            "objects": [_object(one) for one in spec.report.objects],
-        })
+        say_json(
+            {
+                "ok": not problems,
+                "problems": [problem.as_dict() for problem in problems],
+                "objects": [_object(one) for one in spec.report.objects],
+            }
+        )
     else:
         for problem in problems:
             say(str(problem))
@@ -57,10 +61,14 @@ def _summary(spec: Spec, problems: list[Problem]) -> str:
     kinds = _kinds(spec.report)
     listed = [counted(n, noun) for noun, n in kinds.items() if n]
     skipped = sum(any(c.type == "Skipped" for c in one.conditions) for one in spec.report.objects)
-    return "ok: " + (", ".join(listed) or "nothing") + (f" ({counted(skipped, 'object')} of other kinds skipped)" if skipped else "")
+    return (
+        "ok: "
+        + (", ".join(listed) or "nothing")
+        + (f" ({counted(skipped, 'object')} of other kinds skipped)" if skipped else "")
+    )
 
 
 def _kinds(report: Report) -> Counter[str]:
-    found = Counter({noun: 0 for noun in NOUNS.values()})
+    found = Counter(dict.fromkeys(NOUNS.values(), 0))
     found.update(NOUNS[one.kind] for one in report.objects if one.kind in NOUNS)
     return found

@@ -85,7 +85,10 @@ def shares(backends: Iterable[Any]) -> list[dict[str, Any]]:
     """The backends of a route as plain data; ``upstream`` None is an invalid one."""
     listed = list(backends)
     total = sum(b.weight for b in listed)
-    return [{"upstream": _name(b.upstream), "weight": b.weight, "share": b.weight / total if total else 0.0} for b in listed]
+    return [
+        {"upstream": _name(b.upstream), "weight": b.weight, "share": b.weight / total if total else 0.0}
+        for b in listed
+    ]
 
 
 def _name(upstream: Any) -> str | None:
@@ -96,4 +99,7 @@ def in_words(backends: Iterable[Any]) -> str:
     """``default/a:80 75 %, default/b:80 25 %``."""
     listed = list(backends)
     total = sum(b.weight for b in listed)
-    return ", ".join(f"{_name(b.upstream) or '(invalid: 500)'} {percent(b.weight, total)}" for b in listed) or "none: 500"
+    return (
+        ", ".join(f"{_name(b.upstream) or '(invalid: 500)'} {percent(b.weight, total)}" for b in listed)
+        or "none: 500"
+    )

@@ -13,7 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     add_files(parser)
     parser.add_argument("method", metavar="METHOD", help="GET, POST, ...")
-    parser.add_argument("url", metavar="URL", help="http://host[:port]/path?query, or a path; taken as it is, byte for byte")
+    parser.add_argument(
+        "url", metavar="URL", help="http://host[:port]/path?query, or a path; taken as it is, byte for byte"
+    )
     parser.add_argument(
         "-H", "--header", action="append", default=[], metavar="NAME:VALUE", help="a header; may be repeated"
     )
@@ -36,7 +38,15 @@ def run(args: argparse.Namespace) -> int:
         return _answer(args.json, "none", 404, "no route")
     backends = shares(found.backends)
     if args.json:
-        say_json({"outcome": "route", "rule": found.route.name, "port": port, "target": found.target, "backends": backends})
+        say_json(
+            {
+                "outcome": "route",
+                "rule": found.route.name,
+                "port": port,
+                "target": found.target,
+                "backends": backends,
+            }
+        )
         return 0
     say(f"rule    {found.route.name}")
     say(f"target  {found.target}")

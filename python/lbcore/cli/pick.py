@@ -1,7 +1,7 @@
 """``lbcore pick``: the next picks of an upstream, and the shares they make.
 
-    lbcore pick -f examples/canary default/httpbin:80 -n 20
-    lbcore pick --policy round_robin a=3 b=1 -n 8
+lbcore pick -f examples/canary default/httpbin:80 -n 20
+lbcore pick --policy round_robin a=3 b=1 -n 8
 """
 
 from __future__ import annotations
@@ -20,11 +20,22 @@ SHOWN = 100  # picks of the sequence that are printed
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     add_files(parser, required=False)
-    parser.add_argument("what", nargs="+", metavar="UPSTREAM | TARGET[=WEIGHT]", help="with -f: the upstream's name; else targets")
-    parser.add_argument("-n", type=int, default=10, metavar="N", help="how many picks (default %(default)s)")
-    parser.add_argument("--policy", default=None, metavar="NAME", help="of the targets given (default round_robin)")
     parser.add_argument(
-        "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the policy; may be repeated"
+        "what",
+        nargs="+",
+        metavar="UPSTREAM | TARGET[=WEIGHT]",
+        help="with -f: the upstream's name; else targets",
+    )
+    parser.add_argument("-n", type=int, default=10, metavar="N", help="how many picks (default %(default)s)")
+    parser.add_argument(
+        "--policy", default=None, metavar="NAME", help="of the targets given (default round_robin)"
+    )
+    parser.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of the policy; may be repeated",
     )
     parser.add_argument("--seed", type=int, default=0, help="of policies that draw (default %(default)s)")
     add_json(parser)
@@ -46,16 +57,21 @@ def run(args: argparse.Namespace) -> int:
     rows = [(t.id, t.weight, t.weight / total if total else 0.0, counts[t.id]) for t in upstream.targets]
     if args.json:
         names = ("target", "weight", "share", "picks")
-        say_json({
-            "upstream": upstream.name,
-            "policy": upstream.policy.name,
-            "sequence": picks,
-            "targets": [dict(zip(names, row, strict=True)) for row in rows],
-        })
+        say_json(
+            {
+                "upstream": upstream.name,
+                "policy": upstream.policy.name,
+                "sequence": picks,
+                "targets": [dict(zip(names, row, strict=True)) for row in rows],
+            }
+        )
         return 0
     say(" ".join(map(safe, picks[:SHOWN])) + (f" ... ({args.n} in all)" if args.n > SHOWN else ""))
     say()
-    cells = [(name, str(weight), percent(weight, total), str(got), percent(got, args.n)) for name, weight, _, got in rows]
+    cells = [
+        (name, str(weight), percent(weight, total), str(got), percent(got, args.n))
+        for name, weight, _, got in rows
+    ]
     say_table(("TARGET", "WEIGHT", "WANTED", "PICKS", "GOT"), cells)
     return 0
 
@@ -76,14 +92,16 @@ def _of_targets(args: argparse.Namespace) -> Any:
     name = args.policy or "round_robin"
     params = {"phase": 0.0} if name == "round_robin" else {}  # from the beginning of the schedule
     for text in args.param:
-        key, equals, value = text.partition("=")
+        key, _, value = text.partition("=")
         try:
             params[key] = float(value)
         except ValueError:
             raise Usage(f"--param {text[:80]!r}: wanted NAME=NUMBER") from None
     if not 0 <= args.seed < 2**63:
         raise Usage(f"--seed: {args.seed} is not in 0..{2**63 - 1}")
-    return lbcore.Upstream("targets", [_target(text) for text in args.what], lbcore.policy(name, **params), seed=args.seed)
+    return lbcore.Upstream(
+        "targets", [_target(text) for text in args.what], lbcore.policy(name, **params), seed=args.seed
+    )
 
 
 def _target(text: str) -> lbcore.Target:

@@ -17,16 +17,18 @@ def run(args: argparse.Namespace) -> int:
     """0."""
     policies = lbcore.policies()
     if args.json:
-        say_json({
-            name: {
-                "summary": policy.summary,
-                "parameters": [
-                    {"name": p.name, "default": p.default, "min": p.min, "max": p.max, "doc": p.doc}
-                    for p in policy.parameters
-                ],
+        say_json(
+            {
+                name: {
+                    "summary": policy.summary,
+                    "parameters": [
+                        {"name": p.name, "default": p.default, "min": p.min, "max": p.max, "doc": p.doc}
+                        for p in policy.parameters
+                    ],
+                }
+                for name, policy in policies.items()
             }
-            for name, policy in policies.items()
-        })
+        )
         return 0
     rows = []
     for name, policy in policies.items():

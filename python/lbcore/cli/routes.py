@@ -59,5 +59,14 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     if "path" not in row:
         return (*place, "", "", "", "", *what)
     path = row["path"] if row["path_type"] == "exact" else row["path"].rstrip("/") + "/*"
-    more = [f"{name}: {value}" for name, value in row["headers"]] + [f"?{name}={value}" for name, value in row["query"]]
-    return (*place, ",".join(row["hosts"]) or "*", path, ",".join(row["methods"]) or "*", " ".join(more), *what)
+    more = [f"{name}: {value}" for name, value in row["headers"]] + [
+        f"?{name}={value}" for name, value in row["query"]
+    ]
+    return (
+        *place,
+        ",".join(row["hosts"]) or "*",
+        path,
+        ",".join(row["methods"]) or "*",
+        " ".join(more),
+        *what,
+    )

@@ -1,7 +1,7 @@
 """Configuration: text, files or data to a running engine.
 
-A format is one module with ``NAME``, ``claims`` and ``build`` (see :class:`lbcore.config.load.Dialect`), and one line in
-``dialects``.  Needs ``pip install "lbcore[config]"``.
+A format is one module with ``NAME``, ``claims`` and ``build`` (see :class:`lbcore.config.load.Dialect`), and
+one line in ``dialects``.  Needs ``pip install "lbcore[config]"``.
 """
 
 from __future__ import annotations
@@ -39,12 +39,14 @@ def read(source: Any, *, strict: bool = False) -> Spec:
 def load(source: Any, *, strict: bool = False, feature_gates: Mapping[str, bool] | None = None) -> Engine:
     """An engine that serves ``source``.
 
-    ``source``: the path of a file or directory (its .yaml, .yml and .json files), ``-`` for standard input, text (with a
-    line end, or beginning with ``{``), a dict, or a list of any of these.  A file may have 64 MiB.
+    ``source``: the path of a file or directory (its .yaml, .yml and .json files), ``-`` for standard input,
+    text (with a line end, or beginning with ``{``), a dict, or a list of any of these.  A file may have 64
+    MiB.
 
-    Raises :class:`ConfigError` with every problem if the source cannot be read, the short form is wrong, or a feature gate
-    is not known.  A Kubernetes object that is wrong is left out and named in ``engine.report()``; with ``strict`` that is
-    a ConfigError too.  Raises :class:`LbcoreError` if msgspec or PyYAML is not installed.
+    Raises :class:`ConfigError` with every problem if the source cannot be read, the short form is wrong, or a
+    feature gate is not known.  A Kubernetes object that is wrong is left out and named in
+    ``engine.report()``; with ``strict`` that is a ConfigError too.  Raises :class:`LbcoreError` if msgspec or
+    PyYAML is not installed.
 
     >>> engine = load({"lbcore": 1, "listeners": {"web": {"protocol": "http", "port": 8080}},
     ...                "upstreams": {"api": {"targets": ["10.0.0.1:80"]}},

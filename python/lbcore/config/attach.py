@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from lbcore.config import model
 from lbcore.config.gateways import Gateways, Listener
@@ -20,6 +20,16 @@ class Attachment:
 
     hosts: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by listener; empty: all
     accepted: dict[str, Condition] = field(default_factory=dict)  # by the parent's name
+
+
+class Outcome(NamedTuple):
+    """What became of one parentRef: the condition's reason, and if it failed the field, why, and whether that is
+    reported with another object already."""
+
+    reason: str
+    at: Path = ()
+    message: str = ""
+    known: bool = False
 
 
 def hostnames_served(route: tuple[str, ...], listener: str | None) -> tuple[str, ...] | None:
@@ -49,10 +59,11 @@ def attach(route: Found[Any], hostnames: tuple[str, ...], gateways: Gateways) ->
     if not refs:
         problems.add(route.document, ("spec", "parentRefs"), "is missing: the route is attached to nothing")
     for i, ref in enumerate(refs):
-        path, reason, message, known = _attach(route, hostnames, ref, gateways, found)
-        if message and not known:
-            problems.add(route.document, ("spec", "parentRefs", i, *path), message)
-        found.accepted[_name(route, ref)] = route.condition("Accepted", not message, reason, message)
+        outcome = _attach(route, hostnames, ref, gateways, found)
+        if outcome.message and not outcome.known:
+            problems.add(route.document, ("spec", "parentRefs", i, *outcome.at), outcome.message)
+        accepted = route.condition("Accepted", not outcome.message, outcome.reason, outcome.message)
+        found.accepted[_name(route, ref)] = accepted
     return found
 
 
@@ -64,38 +75,49 @@ def _name(route: Found[Any], ref: model.ParentRef) -> str:
 
 def _attach(
     route: Found[Any], hostnames: tuple[str, ...], ref: model.ParentRef, gateways: Gateways, into: Attachment
-) -> tuple[Path, str, str, bool]:
-    """Attach by one ref.  Where, the condition's reason, the message if it fails, and if that is reported elsewhere."""
+) -> Outcome:
+    """Attach by one reference."""
+    named, outcome = _named(route, ref, gateways)
+    if outcome:
+        return outcome
+    kind, namespace = route.object.kind, route.namespace
+    allowed = [one for one in named if kind in one.kinds and _admits(one, namespace, gateways)]
+    if not allowed:
+        return Outcome("NotAllowedByListeners", (), f"no listener allows {kind}s of this namespace")
+    served = [one for one in allowed if one.refused is None]
+    if not served:
+        return Outcome("NoMatchingParent", (), "the listener is left out", known=True)
+    n_attached = 0
+    for one in served:
+        hosts = hostnames_served(hostnames, one.spec.hostname)
+        if hosts is not None:
+            n_attached += 1
+            into.hosts[one.name] = hosts
+            one.routes.add((kind, namespace, route.name))
+    if not n_attached:
+        return Outcome("NoMatchingListenerHostname", (), "no hostname of the route meets a listener's")
+    return Outcome("Accepted")
+
+
+def _named(
+    route: Found[Any], ref: model.ParentRef, gateways: Gateways
+) -> tuple[list[Listener], Outcome | None]:
+    """The listeners that a reference means, or why there are none."""
     if (ref.group, ref.kind) != (GATEWAY_GROUP, "Gateway"):
-        return ("kind",), "UnsupportedValue", f"a parent of kind {ref.kind} is not available yet", False
+        return [], Outcome("UnsupportedValue", ("kind",), f"a parent of kind {ref.kind} is not available yet")
     namespace = ref.namespace or route.namespace
     listeners = gateways.listeners.get((namespace, ref.name))
     if listeners is None:
         left_out = gateways.objects.was_left_out("Gateway", namespace, ref.name)
         why = f"Gateway {namespace}/{ref.name} is {'left out' if left_out else 'not there'}"
-        return ("name",), "NoMatchingParent", why, left_out
+        return [], Outcome("NoMatchingParent", ("name",), why, known=left_out)
     named = [one for one in listeners if _is_meant(one, ref)]
-    if not named:
-        at = "sectionName" if ref.sectionName else "port"
-        value = shown(ref.sectionName) if ref.sectionName else str(ref.port)
-        port = f" with port {ref.port}" if ref.sectionName and ref.port else ""
-        return (at,), "NoMatchingParent", f"the Gateway has no listener {value}{port}", False
-    served = [one for one in named if one.refused is None]
-    if not served:
-        return (), "NoMatchingParent", "the listener is left out", True
-    allowed = [one for one in served if route.object.kind in one.kinds and _admits(one, route.namespace, gateways)]
-    if not allowed:
-        return (), "NotAllowedByListeners", f"no listener allows {route.object.kind}s of this namespace", False
-    n_attached = 0
-    for one in allowed:
-        hosts = hostnames_served(hostnames, one.spec.hostname)
-        if hosts is not None:
-            n_attached += 1
-            into.hosts[one.name] = hosts
-            one.routes.add((route.object.kind, route.namespace, route.name))
-    if not n_attached:
-        return (), "NoMatchingListenerHostname", "no hostname of the route meets a listener's", False
-    return (), "Accepted", "", False
+    if named:
+        return named, None
+    at = "sectionName" if ref.sectionName else "port"
+    value = shown(ref.sectionName) if ref.sectionName else str(ref.port)
+    port = f" with port {ref.port}" if ref.sectionName and ref.port else ""
+    return [], Outcome("NoMatchingParent", (at,), f"the Gateway has no listener {value}{port}")
 
 
 def _is_meant(listener: Listener, ref: model.ParentRef) -> bool:

@@ -7,11 +7,14 @@ without ready endpoints is an upstream without targets: 503.
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 from lbcore.config import model
 from lbcore.config.kubernetes import GATEWAY_GROUP, Found, Objects
 from lbcore.config.plain import Path, shown
+from lbcore.config.validate import MAX_FAULTS
 from lbcore.engine import BackendSpec, TargetSpec, UpstreamSpec
 
 SERVICE_LABEL = "kubernetes.io/service-name"
@@ -93,21 +96,28 @@ class Backends:
     def _port(self, route_kind: str, service: Found[model.Service], ref: model.BackendRef) -> Resolved:
         spec = service.object.spec
         if spec.type == "ExternalName":
-            return Resolved(None, "InvalidKind", ("name",), "a Service of type ExternalName is not available yet")
-        numbered = [port for port in spec.ports if port.port == ref.port]
-        if not numbered:
+            return Resolved(
+                None, "InvalidKind", ("name",), "a Service of type ExternalName is not available yet"
+            )
+        by_protocol: dict[str, model.ServicePort] = {
+            port.protocol: port for port in spec.ports if port.port == ref.port
+        }
+        if not by_protocol:
             ports = ", ".join(str(port.port) for port in spec.ports[:8]) or "none"
-            return Resolved(None, "BackendNotFound", ("port",), f"{ref.port} is no port of the Service; ports: {ports}")
+            return Resolved(
+                None, "BackendNotFound", ("port",), f"{ref.port} is no port of the Service; ports: {ports}"
+            )
         protocol = "UDP" if route_kind == "UDPRoute" else "TCP"
-        port = next((port for port in numbered if port.protocol == protocol), None)
-        if port is None:
-            why = f"the Service's port {ref.port} is {numbered[0].protocol}, not {protocol}"
-            return Resolved(None, "UnsupportedProtocol", ("port",), why)
-        if route_kind == "HTTPRoute" and port.appProtocol not in PLAIN_HTTP:
-            why = f"appProtocol {shown(port.appProtocol)} of the Service's port is not available yet"
+        port = by_protocol.get(protocol)
+        why = (
+            _why_not(route_kind, port)
+            if port
+            else f"port {ref.port} is {', '.join(by_protocol)}, not {protocol}"
+        )
+        if port is None or why:
             return Resolved(None, "UnsupportedProtocol", ("port",), why)
         # One number may stand for a TCP and a UDP port; then the UDP one says so.
-        suffix = "/udp" if protocol == "UDP" and len({port.protocol for port in numbered}) > 1 else ""
+        suffix = "/udp" if protocol == "UDP" and len(by_protocol) > 1 else ""
         name = f"{service.namespace}/{service.name}:{ref.port}{suffix}"
         if name not in self.upstreams:
             self.upstreams[name] = UpstreamSpec(name, self._targets(service, port))
@@ -127,7 +137,7 @@ class Backends:
         return tuple(TargetSpec(address) for address in addresses)
 
     def _read_slice(self, found: Found[model.EndpointSlice]) -> None:
-        faults = list(_slice_faults(found.object))
+        faults = list(islice(_slice_faults(found.object), MAX_FAULTS))
         for path, why in faults:
             self.problems.add(found.document, path, why)
         if faults:
@@ -136,6 +146,13 @@ class Backends:
             return
         service = found.object.metadata.labels[SERVICE_LABEL]
         self.slices.setdefault((found.namespace, service), []).append(found.object)
+
+
+def _why_not(route_kind: str, port: model.ServicePort) -> str:
+    """Why a route of this kind cannot be sent to this port, or nothing."""
+    if route_kind == "HTTPRoute" and port.appProtocol not in PLAIN_HTTP:
+        return f"appProtocol {shown(port.appProtocol)} of the Service's port is not available yet"
+    return ""
 
 
 def _endpoint_port(one: model.EndpointSlice, port: model.ServicePort) -> int | None:
@@ -151,17 +168,19 @@ def _endpoint_port(one: model.EndpointSlice, port: model.ServicePort) -> int | N
     return None
 
 
-def _slice_faults(one: model.EndpointSlice) -> list[tuple[Path, str]]:
+def _slice_faults(one: model.EndpointSlice) -> Iterator[tuple[Path, str]]:
     if SERVICE_LABEL not in one.metadata.labels:
-        return [(("metadata", "labels"), f"{SERVICE_LABEL} is missing: the slice belongs to no Service")]
+        yield ("metadata", "labels"), f"{SERVICE_LABEL} is missing: the slice belongs to no Service"
     if one.addressType not in FAMILIES:
-        return [(("addressType",), f"{one.addressType} is not available yet")]
-    return [
-        (("endpoints", i, "addresses", j), f"{shown(address)} is not an {one.addressType} address")
-        for i, endpoint in enumerate(one.endpoints)
-        for j, address in enumerate(endpoint.addresses)
-        if not _is_address(FAMILIES[one.addressType], address)
-    ][:100]
+        yield ("addressType",), f"{one.addressType} is not available yet"
+        return
+    for i, endpoint in enumerate(one.endpoints):
+        for j, address in enumerate(endpoint.addresses):
+            if not _is_address(FAMILIES[one.addressType], address):
+                yield (
+                    ("endpoints", i, "addresses", j),
+                    f"{shown(address)} is not an {one.addressType} address",
+                )
 
 
 def _is_address(family: int, address: str) -> bool:

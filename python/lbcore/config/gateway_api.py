@@ -1,7 +1,8 @@
 """The dialect of the Kubernetes Gateway API: Gateways, routes, and the Services that they lead to.
 
-Every version that was ever served (v1, v1beta1, v1alpha2, v1alpha3) is read alike.  ``Report`` has the conditions that a
-controller would write.  All Gateways are served, whatever their class: there is no controller whose name would choose.
+Every version that was ever served (v1, v1beta1, v1alpha2, v1alpha3) is read alike.  ``Report`` has the
+conditions that a controller would write.  All Gateways are served, whatever their class: there is no
+controller whose name would choose.
 """
 
 from __future__ import annotations

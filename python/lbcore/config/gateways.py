@@ -15,7 +15,7 @@ from lbcore.config.plain import Path, shown
 from lbcore.engine import Condition, ListenerSpec
 
 ROUTE_KIND = {"HTTP": "HTTPRoute", "TCP": "TCPRoute", "UDP": "UDPRoute"}
-LATER_PROTOCOLS = ("HTTPS", "TLS")
+LATER_PROTOCOLS = {"HTTPS": "HTTPRoute", "TLS": "TLSRoute"}
 # Protocols of different families cannot share a port; UDP's ports are its own.
 FAMILY = {"HTTP": "http", "HTTPS": "tls", "TLS": "tls", "TCP": "tcp"}
 # What a Gateway may ask for and does not get yet, with the reason of its Accepted=False.
@@ -52,9 +52,23 @@ class Listener:
         conflicted = kind == "Conflicted"
         return (
             say("Accepted", kind != "Accepted", reason if kind == "Accepted" else "Accepted", message),
-            say("Programmed", not kind, "Invalid" if kind else "Programmed", f"attached routes: {len(self.routes)}"),
-            say("ResolvedRefs", not self.unknown_kinds, "InvalidRouteKinds" if self.unknown_kinds else "ResolvedRefs"),
-            say("Conflicted", conflicted, reason if conflicted else "NoConflicts", message if conflicted else ""),
+            say(
+                "Programmed",
+                not kind,
+                "Invalid" if kind else "Programmed",
+                f"attached routes: {len(self.routes)}",
+            ),
+            say(
+                "ResolvedRefs",
+                not self.unknown_kinds,
+                "InvalidRouteKinds" if self.unknown_kinds else "ResolvedRefs",
+            ),
+            say(
+                "Conflicted",
+                conflicted,
+                reason if conflicted else "NoConflicts",
+                message if conflicted else "",
+            ),
         )
 
 
@@ -66,7 +80,9 @@ class Gateways:
         self.problems = objects.draft.problems
         self.listeners: dict[tuple[str, str], list[Listener]] = {}  # by the Gateway's namespace and name
         # Who has a port: (is it UDP, port) -> the Gateway's name
-        self.ports = {(have.protocol == "UDP", have.port): "the short form" for have in objects.draft.listeners}
+        self.ports = {
+            (have.protocol == "UDP", have.port): "the short form" for have in objects.draft.listeners
+        }
         self._check_classes()
         for gateway in objects.by_age("Gateway"):
             self._read(gateway)
@@ -127,13 +143,15 @@ class Gateways:
     def _check_protocol(self, listener: Listener) -> None:
         protocol = listener.spec.protocol
         if protocol in LATER_PROTOCOLS:
-            self._refuse(listener, "Accepted", "UnsupportedProtocol", "protocol", f"{protocol} is not available yet")
+            self._refuse(
+                listener, "Accepted", "UnsupportedProtocol", "protocol", f"{protocol} is not available yet"
+            )
         elif protocol not in ROUTE_KIND:
             why = f"{shown(protocol)} is not known; protocols: {', '.join(ROUTE_KIND)}"
             self._refuse(listener, "Accepted", "UnsupportedProtocol", "protocol", why)
 
     def _check_kinds(self, listener: Listener) -> None:
-        ours = ROUTE_KIND.get(listener.spec.protocol, "")
+        ours = {**ROUTE_KIND, **LATER_PROTOCOLS}.get(listener.spec.protocol, "")
         wanted = listener.spec.allowedRoutes.kinds
         if not wanted:
             listener.kinds = (ours,)
@@ -209,4 +227,8 @@ def _infrastructure_faults(infrastructure: object) -> Iterator[tuple[Path, str, 
         if name == "parametersRef":
             yield ("spec", "infrastructure", name), "is not available yet", "InvalidParameters"
         elif name not in INFRASTRUCTURE:
-            yield ("spec", "infrastructure", name), f"is not known; known: {', '.join(INFRASTRUCTURE)}", "Invalid"
+            yield (
+                ("spec", "infrastructure", name),
+                f"is not known; known: {', '.join(INFRASTRUCTURE)}",
+                "Invalid",
+            )

@@ -19,9 +19,7 @@ class _Twice(Exception):
 def document(text: str) -> Any:
     """The one document of ``text``.  Raises :class:`Unreadable`."""
     try:
-        return plain(
-            json.loads(text, object_pairs_hook=_object, parse_int=_whole, parse_constant=_constant)
-        )
+        return plain(json.loads(text, object_pairs_hook=_object, parse_int=_whole, parse_constant=_constant))
     except _Twice:
         raise _the_first_duplicate(text) from None
     except json.JSONDecodeError as error:

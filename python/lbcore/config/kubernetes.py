@@ -1,7 +1,8 @@
 """Kubernetes objects of every kind that is read here: recognised, checked, and at hand by kind and name.
 
-An object that is wrong is left out and reported; the others are served.  An object that stands twice (whatever its
-version) is read once: the first.  Kinds that lbcore has nothing to do with (Deployment, Secret) are reported as skipped.
+An object that is wrong is left out and reported; the others are served.  An object that stands twice
+(whatever its version) is read once: the first.  Kinds that lbcore has nothing to do with (Deployment, Secret)
+are reported as skipped.
 """
 
 from __future__ import annotations
@@ -32,7 +33,12 @@ MODELS: dict[tuple[str, str], type[model.Object]] = {
 }
 VERSIONS = {GATEWAY_GROUP: GATEWAY_VERSIONS, "": ("v1",), "discovery.k8s.io": ("v1", "v1beta1")}
 # Groups and kinds that say how traffic goes: not to serve them is worth a word.
-LATER_GROUPS = (GATEWAY_GROUP, "gateway.networking.x-k8s.io", "inference.networking.k8s.io", "configuration.konghq.com")
+LATER_GROUPS = (
+    GATEWAY_GROUP,
+    "gateway.networking.x-k8s.io",
+    "inference.networking.k8s.io",
+    "configuration.konghq.com",
+)
 LATER = {("networking.k8s.io", "Ingress"), ("networking.k8s.io", "IngressClass")}
 # The reason of Accepted=False for an object that its schema forbids.
 INVALID = {"Gateway": "Invalid", "GatewayClass": "InvalidParameters", "HTTPRoute": "UnsupportedValue",
@@ -133,7 +139,11 @@ class Objects:
         if key in objects:
             first = objects[key].document
             where = f" in {first.source.name}" if first.source.name != document.source.name else ""
-            return self._wrong(verdict, [validate.Fault(("metadata", "name"), f"this object stood before{where}")], remember=False)
+            return self._wrong(
+                verdict,
+                [validate.Fault(("metadata", "name"), f"this object stood before{where}")],
+                remember=False,
+            )
         objects[key] = Found(read, document, verdict)
 
     def _other(self, verdict: Verdict, group: str, kind: str) -> None:

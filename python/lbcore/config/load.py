@@ -18,7 +18,7 @@ GATES: tuple[str, ...] = ()  # feature gates that exist
 
 
 class Dialect(Protocol):
-    """One format: ``NAME`` says what it is, ``claims`` which documents are its own, ``build`` adds them to the draft."""
+    """One format: ``NAME`` says what, ``claims`` which documents are its own, ``build`` adds them to the draft."""
 
     NAME: str
 
@@ -63,7 +63,9 @@ def check_gates(gates: Mapping[str, bool] | None) -> None:
     if not isinstance(gates, Mapping):
         raise ConfigError("feature_gates", f"{shown(gates)} is not a mapping of names to true or false")
     for name in gates:
-        raise ConfigError(written(("feature_gates", str(name))), f"is not known; known: {', '.join(GATES) or 'none'}")
+        raise ConfigError(
+            written(("feature_gates", str(name))), f"is not known; known: {', '.join(GATES) or 'none'}"
+        )
 
 
 @contextmanager
@@ -76,5 +78,3 @@ def collector_off() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-

@@ -1,8 +1,9 @@
 """What the documents may hold, as msgspec structs: names, types, ranges, defaults.
 
-The fast check is ``msgspec.convert``; ``validate.faults`` walks the same structs slowly to find everything that is wrong.
-Field names are those of the documents.  What the Gateway API has and lbcore does not do yet stands here as ``Any``: it is
-known, and refused by name elsewhere.  Limits: the CRDs of gateway-api v1.6 (rules 16, matches 64, listeners 64, ...).
+The fast check is ``msgspec.convert``; ``validate.faults`` walks the same structs slowly to find everything
+that is wrong. Field names are those of the documents.  What the Gateway API has and lbcore does not do yet
+stands here as ``Any``: it is known, and refused by name elsewhere.  Limits: the CRDs of gateway-api v1.6
+(rules 16, matches 64, listeners 64, ...).
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ Name = Annotated[str, Meta(min_length=1, max_length=253, pattern=rf"^{NAMES}(?:\
                            description="a name: lower-case letters, digits, - and .")]  # fmt: skip
 Namespace = Annotated[str, Meta(min_length=1, max_length=63, pattern=rf"^{LABEL}\Z",
                                 description="a namespace: lower-case letters, digits and -")]  # fmt: skip
-Group = Annotated[str, Meta(max_length=253, pattern=rf"^(?:{NAMES}(?:\.{NAMES})*)?\Z", description="an API group")]
+Group = Annotated[
+    str, Meta(max_length=253, pattern=rf"^(?:{NAMES}(?:\.{NAMES})*)?\Z", description="an API group")
+]
 Kind = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[a-zA-Z](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?\Z",
                            description="a kind")]  # fmt: skip
 Hostname = Annotated[str, Meta(min_length=1, max_length=253, pattern=rf"^(?:\*\.)?{LABEL}(?:\.{LABEL})*\Z",
@@ -31,9 +34,8 @@ PreciseHostname = Annotated[str, Meta(min_length=1, max_length=253, pattern=rf"^
 HeaderName = Annotated[str, Meta(min_length=1, max_length=256, pattern=TOKEN,
                                  description="a name of letters, digits and !#$%&'*+-.^_`|~")]  # fmt: skip
 # No control characters; no space at the ends, which no received value has.
-HeaderValue = Annotated[str, Meta(min_length=1, max_length=4096,
-                                  pattern=r"^(?! )[^\x00-\x1f\x7f]*(?<! )\Z",
-                                  description="a header's value: no control characters, no space at its ends")]  # fmt: skip
+HeaderValue = Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^(?! )[^\x00-\x1f\x7f]*(?<! )\Z",
+                                  description="a value without control characters, no space at its ends")]  # fmt: skip
 QueryValue = Annotated[str, Meta(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*\Z",
                                  description="a value without control characters")]  # fmt: skip
 PathValue = Annotated[str, Meta(max_length=1024)]
@@ -111,7 +113,9 @@ class AllowedRoutes(Strict):
 class Listener(Strict):
     name: Name
     port: Port
-    protocol: Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9./-]+\Z", description="a protocol")]
+    protocol: Annotated[
+        str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9./-]+\Z", description="a protocol")
+    ]
     hostname: Hostname | None = None
     tls: Any = None
     allowedRoutes: AllowedRoutes = field(default_factory=AllowedRoutes)
@@ -359,7 +363,9 @@ class EndpointSlice(Object):
 
 Word = Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z",
                            description="a name of letters, digits, - . and _")]  # fmt: skip
-Address = Annotated[str, Meta(min_length=1, max_length=300, description="an address: host:port or [ipv6]:port")]
+Address = Annotated[
+    str, Meta(min_length=1, max_length=300, description="an address: host:port or [ipv6]:port")
+]
 Label = Annotated[str, Meta(max_length=253, pattern=r"^[^\x00-\x1f\x7f]*\Z", description="a label")]
 AnyMethod = Annotated[str, Meta(min_length=1, max_length=255, pattern=TOKEN, description="a method")]
 

@@ -77,7 +77,14 @@ def _key(text: str) -> str:
 
 def _yaml_events(text: str) -> Iterator[Event]:
     from yaml.error import YAMLError
-    from yaml.events import AliasEvent, CollectionEndEvent, MappingStartEvent, NodeEvent, ScalarEvent, StreamEndEvent
+    from yaml.events import (
+        AliasEvent,
+        CollectionEndEvent,
+        MappingStartEvent,
+        NodeEvent,
+        ScalarEvent,
+        StreamEndEvent,
+    )
 
     from lbcore.config.yaml import events
 

@@ -27,7 +27,7 @@ class Unreadable(Exception):
 def shown(value: Any) -> str:
     """``value`` as problems quote it, at most 80 characters; containers by their kind only."""
     if isinstance(value, str):
-        return cut(repr(value[:MAX_SHOWN + 1]), MAX_SHOWN)
+        return cut(repr(value[: MAX_SHOWN + 1]), MAX_SHOWN)
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int):
@@ -35,7 +35,9 @@ def shown(value: Any) -> str:
     if isinstance(value, float):
         return repr(value)
     kinds = {dict: "an object", list: "a list", tuple: "a list"}
-    return next((name for kind, name in kinds.items() if isinstance(value, kind)), f"a {type(value).__name__[:40]}")
+    return next(
+        (name for kind, name in kinds.items() if isinstance(value, kind)), f"a {type(value).__name__[:40]}"
+    )
 
 
 def cut(text: str, most: int) -> str:
@@ -57,7 +59,7 @@ def written(path: Path) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A copy of ``value`` as plain data.  Raises :class:`Unreadable`: nothing that is no data, no cycle, no odd text."""
+    """A copy of ``value`` as plain data.  Raises :class:`Unreadable` for other types, cycles and odd text."""
     out: list[Any] = []
     waiting: list[tuple[Any, Any, str | int, Path]] = [(value, out, 0, ())]
     n = 0
@@ -83,7 +85,9 @@ def plain(value: Any) -> Any:
     return out[0]
 
 
-def _entries(value: dict[Any, Any], copy: dict[str, Any], path: Path) -> list[tuple[Any, Any, str | int, Path]]:
+def _entries(
+    value: dict[Any, Any], copy: dict[str, Any], path: Path
+) -> list[tuple[Any, Any, str | int, Path]]:
     for key in value:
         if not isinstance(key, str):
             raise Unreadable(f"the key {shown(key)} is not text", path=path)

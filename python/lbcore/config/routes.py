@@ -1,8 +1,9 @@
 """HTTPRoute, TCPRoute and UDPRoute to rules.
 
-What a route's schema forbids beyond types and ranges leaves the route out.  What the Gateway API allows and lbcore cannot
-do yet is never skipped: a rule whose action cannot be done (a filter, a time-out) answers 500, so that its requests do not
-fall through to a less careful rule; a match that cannot be evaluated (a regular expression) is left out.
+What a route's schema forbids beyond types and ranges leaves the route out.  What the Gateway API allows and
+lbcore cannot do yet is never skipped: a rule whose action cannot be done (a filter, a time-out) answers 500,
+so that its requests do not fall through to a less careful rule; a match that cannot be evaluated (a regular
+expression) is left out.
 """
 
 from __future__ import annotations
@@ -87,7 +88,10 @@ def _parent_faults(refs: tuple[model.ParentRef, ...]) -> Iterator[tuple[Path, st
         sections = seen.setdefault((ref.group, ref.kind, ref.namespace, ref.name), set())
         section = (ref.sectionName, ref.port)
         if sections and (section in sections or section == (None, None) or (None, None) in sections):
-            yield ("spec", "parentRefs", i), "refers to the same parent as another; both need a sectionName or port of their own"
+            yield (
+                ("spec", "parentRefs", i),
+                "refers to the same parent as another; both need a sectionName or port of their own",
+            )
         sections.add(section)
 
 
@@ -195,7 +199,11 @@ class Routes:
         if n_whole == 0:
             refused = found.condition("Accepted", False, "UnsupportedValue", "no rule is available yet")
         elif n_whole < n_rules:
-            more.append(found.condition("PartiallyInvalid", True, "UnsupportedValue", "some rules are not available yet"))
+            more.append(
+                found.condition(
+                    "PartiallyInvalid", True, "UnsupportedValue", "some rules are not available yet"
+                )
+            )
         resolved = (
             found.condition("ResolvedRefs", False, wrong.reason, wrong.message)
             if wrong
@@ -221,10 +229,12 @@ def _regular_expression(match: model.HttpMatch) -> Path | None:
     """Where a match has a regular expression."""
     if match.path.type == "RegularExpression":
         return ("path",)
-    for name, conditions in (("headers", match.headers), ("queryParams", match.queryParams)):
-        for k, condition in enumerate(conditions):
-            if condition.type == "RegularExpression":
-                return (name, k)
+    for k, header in enumerate(match.headers):
+        if header.type == "RegularExpression":
+            return ("headers", k)
+    for k, parameter in enumerate(match.queryParams):
+        if parameter.type == "RegularExpression":
+            return ("queryParams", k)
     return None
 
 
@@ -243,5 +253,3 @@ def _match(match: model.HttpMatch) -> MatchSpec:
         tuple(headers.values()),
         tuple(query.items()),
     )
-
-

@@ -19,8 +19,8 @@ SUFFIXES = (".yaml", ".yml", ".json")
 def gather(given: Any, problems: Problems) -> list[Document]:
     """Every document of ``given``; what cannot be read is a problem.
 
-    A str is a path, ``-`` for standard input, or text if it has a line end or begins with ``{``; a dict is one object; a
-    list has any of these.
+    A str is a path, ``-`` for standard input, or text if it has a line end or begins with ``{``; a dict is
+    one object; a list has any of these.
     """
     documents: list[Document] = []
     left, n_seen = MAX_ALL_BYTES, 0
@@ -50,7 +50,9 @@ def gather(given: Any, problems: Problems) -> list[Document]:
 
 def _name(given: Any) -> str:
     items = given if isinstance(given, (list, tuple)) else [given]
-    return ", ".join({"-": "<stdin>"}.get(str(item), "<text>" if _is_text(str(item)) else str(item)) for item in items)
+    return ", ".join(
+        {"-": "<stdin>"}.get(str(item), "<text>" if _is_text(str(item)) else str(item)) for item in items
+    )
 
 
 def _is_text(given: str) -> bool:
@@ -70,7 +72,9 @@ def _sources(given: Any, problems: Problems) -> Iterator[tuple[Source, Any]]:
             yield from _files(FilePath(item), problems)
         else:
             kinds = "a path, text, dict or list of these"
-            problems.unreadable(Source("", 0), Unreadable(f"the source is {shown(item)}; it is to be {kinds}"))
+            problems.unreadable(
+                Source("", 0), Unreadable(f"the source is {shown(item)}; it is to be {kinds}")
+            )
 
 
 def _files(path: FilePath, problems: Problems) -> Iterator[tuple[Source, FilePath]]:
@@ -79,12 +83,16 @@ def _files(path: FilePath, problems: Problems) -> Iterator[tuple[Source, FilePat
         if not path.is_dir():
             yield Source(str(path), 0), path
             return
-        inside = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES and not p.name.startswith(".") and p.is_file())
+        inside = sorted(
+            p for p in path.iterdir() if p.suffix in SUFFIXES and not p.name.startswith(".") and p.is_file()
+        )
     except (OSError, ValueError) as error:
         problems.unreadable(Source(str(path), 0), Unreadable(_why(error)))
         return
     if not inside:
-        problems.unreadable(Source(str(path), 0), Unreadable(f"is a directory without {', '.join(SUFFIXES)} files"))
+        problems.unreadable(
+            Source(str(path), 0), Unreadable(f"is a directory without {', '.join(SUFFIXES)} files")
+        )
     for file in inside:
         yield Source(str(file), 0), file
 
@@ -120,7 +128,7 @@ def _why(error: Exception) -> str:
 
 
 def _parse(source: Source) -> list[Any]:
-    """The documents of a text.  JSON by the file's name or its first character, else YAML, of which JSON is nearly a part."""
+    """The documents of a text: JSON by the file's name or its first character, else YAML."""
     text = source.text or ""
     if "\0" in text:
         at = text.index("\0")
@@ -156,7 +164,9 @@ def _parse_yaml(text: str) -> list[Any]:
 def _unwrapped(source: Source, path: Path, data: Any) -> Iterator[Document]:
     """The objects of a document: itself, or the items of a List (``kubectl get -o json``)."""
     if not isinstance(data, dict):
-        raise Unreadable(f"a document is {shown(data)}; it is to be an object", *_begin(source, path), path[1:])
+        raise Unreadable(
+            f"a document is {shown(data)}; it is to be an object", *_begin(source, path), path[1:]
+        )
     kind, items = data.get("kind"), data.get("items")
     if not (isinstance(kind, str) and kind.endswith("List") and isinstance(items, list)):
         yield Document(source, path, data)

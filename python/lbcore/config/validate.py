@@ -1,6 +1,7 @@
 """Data against the model: at once where it is right, and everything that is wrong where it is not.
 
-msgspec checks in C and stops at the first error.  ``faults`` walks the same structs in Python, without hurry, and finds all.
+msgspec checks in C and stops at the first error.  ``faults`` walks the same structs in Python, without hurry,
+and finds all.
 """
 
 from __future__ import annotations
@@ -94,7 +95,11 @@ def faults(value: Any, kind: inspect.Type, path: Path = (), what: str = "") -> I
 def _member(value: Any, union: inspect.UnionType) -> inspect.Type:
     """The alternative that ``value`` was meant to be: by its Python type, else the first."""
     wanted = [kind for kind in union.types if not isinstance(kind, inspect.NoneType)]
-    fitting = {str: inspect.StrType, int: inspect.IntType, dict: (inspect.StructType, inspect.DictType)}
+    fitting: dict[type, tuple[type, ...]] = {
+        str: (inspect.StrType,),
+        int: (inspect.IntType,),
+        dict: (inspect.StructType, inspect.DictType),
+    }
     for kind in wanted:
         bare = kind.type if isinstance(kind, inspect.Metadata) else kind
         if isinstance(bare, fitting.get(type(value), ())):
@@ -159,7 +164,9 @@ def _scalar(value: Any, kind: inspect.Type, what: str) -> str:
 
 def _text(value: Any, kind: inspect.StrType, what: str) -> str:
     if not isinstance(value, str):
-        return f"{shown(value)} is not text" + ("" if isinstance(value, (dict, list)) else "; put it in quotes")
+        return f"{shown(value)} is not text" + (
+            "" if isinstance(value, (dict, list)) else "; put it in quotes"
+        )
     if kind.max_length is not None and len(value) > kind.max_length:
         return f"has {len(value)} characters; at most {kind.max_length}"
     if kind.min_length is not None and len(value) < kind.min_length:
@@ -170,10 +177,11 @@ def _text(value: Any, kind: inspect.StrType, what: str) -> str:
 
 
 def _whole(value: Any, kind: inspect.IntType) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        if (kind.ge is None or value >= kind.ge) and (kind.le is None or value <= kind.le):
-            return ""
-    limits = "" if kind.ge is None else f" in {kind.ge}..{kind.le}"
+    least, most = kind.ge, kind.le
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if is_whole and (least is None or value >= least) and (most is None or value <= most):
+        return ""
+    limits = "" if least is None else f" in {least}..{most}"
     return f"{shown(value)} is not a whole number{limits}"
 
 
@@ -190,4 +198,3 @@ def nearest(name: str, known: list[str]) -> str:
 
     close = get_close_matches(name[:MAX_SHOWN], known, 1)
     return f"; did you mean {close[0]}?" if close else f"; known: {cut(', '.join(known), 120) or 'none'}"
-

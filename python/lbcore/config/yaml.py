@@ -1,9 +1,10 @@
 """YAML to plain data, by the events of libyaml.
 
-Scalars are those of the YAML 1.2 core schema, so ``yes`` and ``1:30`` are text.  A number that YAML 1.1 reads otherwise
-(``012``, ``0o17``) stays text too: it is refused where a number is wanted, and never means two things.  Refused with their
-place: duplicate keys, keys that are not text, tags, merge keys, nesting deeper than 100, aliases that blow up.
-PyYAML's Python parser stands in where its build has no libyaml: slower, the same result.
+Scalars are those of the YAML 1.2 core schema, so ``yes`` and ``1:30`` are text.  A number that YAML 1.1 reads
+otherwise (``012``, ``0o17``) stays text too: it is refused where a number is wanted, and never means two
+things.  Refused with their place: duplicate keys, keys that are not text, tags, merge keys, nesting deeper
+than 100, aliases that blow up. PyYAML's Python parser stands in where its build has no libyaml: slower, the
+same result.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from yaml.scanner import Scanner
 
 from lbcore.config.plain import MAX_DEPTH, MAX_DIGITS, Path, Unreadable, plain, shown
 
+CParser: Any
 try:
     from yaml._yaml import CParser
 except ImportError:  # PyYAML without libyaml
@@ -37,10 +39,14 @@ except ImportError:  # PyYAML without libyaml
 # Aliases may add ten times the nodes that were written, and a million at most: no bomb, and every honest file.
 ALIAS_FACTOR, ALIAS_FREE, ALIAS_MOST = 10, 10_000, 1_000_000
 
-WORDS = {word: value for value, words in ((None, "~ null Null NULL"), (True, "true True TRUE"), (False, "false False FALSE"),
-                                          (float("inf"), ".inf .Inf .INF +.inf +.Inf +.INF"),
-                                          (float("-inf"), "-.inf -.Inf -.INF"), (float("nan"), ".nan .NaN .NAN"))
-         for word in words.split()}  # fmt: skip
+WORDS: dict[str, Any] = {
+    **dict.fromkeys(("~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), float("inf")),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
+}
 NUMBER = re.compile(
     r"(?P<whole>[-+]?(?:0|[1-9][0-9]*))|(?P<hex>0x[0-9a-fA-F]+)"
     r"|(?P<float>[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?)"
@@ -88,7 +94,9 @@ def documents(text: str) -> list[Any]:
         raise Unreadable(" ".join(filter(None, (error.problem, error.context))), *place) from None
     except ReaderError as error:
         # libyaml counts bytes, the Python parser characters.
-        before = text.encode()[: error.position].decode(errors="ignore") if CParser else text[: error.position]
+        before = (
+            text.encode()[: error.position].decode(errors="ignore") if CParser else text[: error.position]
+        )
         place = (before.count("\n") + 1, len(before) - before.rfind("\n"))
         raise Unreadable(f"character #x{error.character:02x} is not allowed in YAML", *place) from None
     except (YAMLError, ValueError, OverflowError) as error:
@@ -99,7 +107,7 @@ def documents(text: str) -> list[Any]:
 
 def events(text: str) -> Callable[[], Any]:
     """A function that gives the next event at each call."""
-    return (CParser or PythonParser)(text).get_event  # type: ignore[no-any-return]
+    return (CParser or PythonParser)(text).get_event
 
 
 class _Builder:
@@ -115,7 +123,11 @@ class _Builder:
         self.n_aliased = 0
 
     def build(self) -> list[Any]:
-        """Read to the end.  This loop runs once a node: it holds what is common, the methods what is rare."""
+        """Read to the end.
+
+        Long on purpose: it runs once a node, and a call costs more than what it does.  What is rare is in the
+        methods.
+        """
         next_event = self.next_event
         while True:
             event = next_event()
@@ -205,6 +217,9 @@ class _Builder:
 
     def refuse(self, reason: str, event: Any) -> None:
         mark = event.start_mark
-        around = [*((box, key) for box, key, *_ in self.stack[1:]), (self.box, self.key)] if self.stack else []
-        path: Path = tuple(len(box) if type(box) is list else key for box, key in around)
-        raise Unreadable(reason, mark.line + 1, mark.column + 1, tuple(part for part in path if part is not None))
+        around = (
+            [*((box, key) for box, key, *_ in self.stack[1:]), (self.box, self.key)] if self.stack else []
+        )
+        parts = [len(box) if type(box) is list else key for box, key in around]
+        path: Path = tuple(part for part in parts if part is not None)
+        raise Unreadable(reason, mark.line + 1, mark.column + 1, path)

@@ -46,14 +46,13 @@ cdef class Call:
 
     def done(self, ok=None, status=None, error=None, latency=None, retry_after=None):
         """Give the verdict if none was given, then release; idempotent."""
-        if not self.open:
-            return
-        self.open = False
-        lb_upstream_release(self.upstream.ptr, &self.c)
-        if latency is not None or retry_after is not None:
-            not_yet("latency= or retry_after= of a call")
-        if not self.judged:
-            self.judge(verdict_of(ok, status, error))
+        if self.open:
+            self.open = False
+            lb_upstream_release(self.upstream.ptr, &self.c)
+            if latency is not None or retry_after is not None:
+                not_yet("latency= or retry_after= of a call")
+            if not self.judged:
+                self.judge(verdict_of(ok, status, error))
 
     def stream(self, body):
         """``body`` (an iterable or async iterable) as one that ends the call with its own end.
@@ -68,7 +67,7 @@ cdef class Call:
         return made
 
     cdef inline void succeed(self) noexcept:
-        """done() of an answered request, for the hot entry."""
+        """What done() without arguments comes to, if no verdict was given."""
         if self.open:
             self.open = False
             self.judged = True
@@ -86,7 +85,11 @@ cdef class Call:
         return self
 
     def __exit__(self, kind, error, trace):
-        if not self.handed_over:
+        if self.handed_over:
+            return
+        if error is None and not self.judged:
+            self.succeed()
+        else:
             self.done(error=error)
 
     def __dealloc__(self):

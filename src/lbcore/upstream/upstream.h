@@ -106,7 +106,8 @@ typedef struct lb_upstream_hot {
     uint64_t due_ns;                /* LB_NEVER: nothing is waiting */
 } lb_upstream_hot;
 
-#define LB_PREFETCH_TURNS 8
+#define LB_PREFETCH_TURNS 32        /* ahead for the object, twice as many for the pointer to it */
+#define LB_PREFETCH_FROM 4096       /* turns: what shorter schedules touch is in the cache by itself */
 
 /* True if a pick needs no clock and no policy call: nothing waits and a schedule is being replayed. */
 static inline bool lb_upstream_is_replaying(const lb_upstream *up) {
@@ -114,25 +115,24 @@ static inline bool lb_upstream_is_replaying(const lb_upstream *up) {
     return hot->due_ns == LB_NEVER && hot->replay && hot->replay->table;
 }
 
-/* Bring near what the turns ahead will touch: 16 turns ahead the user pointer, 8 turns ahead the object itself.  With
- * 100,000 targets each would be a cache miss, and the second must not wait for the first. */
-static inline void lb_replay_prefetch(const lb_view *view, const lb_replay *replay) {
-#if defined(__GNUC__)
-    uint32_t near = replay->cursor + LB_PREFETCH_TURNS, far = near + LB_PREFETCH_TURNS;
-    if (far >= replay->n) return;
-    __builtin_prefetch(&view->user[replay->table[far]]);
-    __builtin_prefetch(view->user[replay->table[near]], 1);
-#else
-    (void)view, (void)replay;
-#endif
-}
-
-/* The user pointer of the next turn; only while lb_upstream_is_replaying(). */
+/* The user pointer of the next turn; only while lb_upstream_is_replaying().
+ *
+ * Brings near what the turns ahead will touch, first the user pointer, later the object itself: with 100,000 targets
+ * each would be a cache miss, and the second must not wait for the first.  (Not a function of its own:
+ * GCC takes one that only prefetches for one without effect, and drops the call.) */
 static inline void *lb_upstream_replay_user(lb_upstream *up) {
     lb_upstream_hot *hot = (lb_upstream_hot *)(void *)up;
-    uint32_t member = lb_replay_next(hot->replay);
-    lb_replay_prefetch(hot->view, hot->replay);
-    return hot->view->user[member];
+    lb_replay *replay = hot->replay;
+    void **user = hot->view->user;
+    uint32_t member = lb_replay_next(replay);
+#if defined(__GNUC__)
+    uint32_t near = replay->cursor + LB_PREFETCH_TURNS, far = near + LB_PREFETCH_TURNS;
+    if (replay->n > LB_PREFETCH_FROM && far < replay->n) {
+        __builtin_prefetch(&user[replay->table[far]]);
+        __builtin_prefetch(user[replay->table[near]], 1);
+    }
+#endif
+    return user[member];
 }
 
 #endif
