@@ -27,6 +27,7 @@ export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/pycache
 export XDG_CACHE_HOME := $(CURDIR)/.cache
+export TMPDIR := $(shell mkdir -p .cache/tmp)$(CURDIR)/.cache/tmp
 export CLICOLOR := 0
 export JOBS
 
@@ -81,7 +82,6 @@ prerequisites:
 	@sh tools/prerequisites.sh >/dev/null
 
 $(VENV)/made.stamp: | prerequisites
-	@mkdir -p .cache
 	@rm -rf $(VENV)
 	"$$(sh tools/prerequisites.sh)" -m venv $(VENV)
 	@touch $@

@@ -1,6 +1,6 @@
 """Configuration: text, files or data to a running engine.
 
-A format is one module with ``NAME``, ``claims`` and ``build`` (see :class:`lbcore.config.load.Dialect`), and
+A format is one module with ``NAME``, ``claims`` and ``build`` (see :class:`lbcore.config.reading.Dialect`), and
 one line in ``dialects``.  Needs ``pip install "lbcore[config]"``.
 """
 
@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from lbcore.config.load import check_gates
-from lbcore.config.load import read as read_with
+from lbcore.config.reading import check_gates
+from lbcore.config.reading import read as read_with
 from lbcore.engine import Engine, Spec
 from lbcore.errors import LbcoreError
 

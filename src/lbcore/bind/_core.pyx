@@ -18,6 +18,7 @@ from lbcore cimport *
 
 import os
 import warnings
+from types import MappingProxyType
 
 from lbcore.errors import BadRequest, ConfigError, ConfigWarning, LbcoreError, NoRoute, NoTarget
 

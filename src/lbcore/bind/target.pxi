@@ -108,8 +108,7 @@ def remade_target(address, id, weight, labels, data):
     return Target(address, id=id, weight=weight, labels=labels, data=data)
 
 
-cdef object NO_LABELS = __import__("types").MappingProxyType({})
-cdef object read_only = __import__("types").MappingProxyType
+cdef object NO_LABELS = MappingProxyType({})
 
 
 cdef object frozen_labels(labels):
@@ -121,7 +120,7 @@ cdef object frozen_labels(labels):
         raise ConfigError("labels", f"{shown(labels)} is not a mapping of strings") from None
     if not all(isinstance(k, str) and isinstance(v, str) for k, v in copy.items()):
         raise ConfigError("labels", f"{shown(copy)} is not a mapping of strings to strings")
-    return read_only(copy)
+    return MappingProxyType(copy)
 
 
 cdef tuple host_and_port(str address):
