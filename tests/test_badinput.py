@@ -4,8 +4,9 @@ import json
 import pathlib
 import time
 
-import lbcore
 import pytest
+
+import lbcore
 
 CASES = json.loads((pathlib.Path(__file__).parent / "golden/badinput/requests.json").read_text())
 LATER = {r["name"] for r in CASES["table"]["routes"] if r["path"]["type"] == "RegularExpression"}
@@ -51,7 +52,10 @@ def outcome_of(router, request):
 
 @pytest.mark.parametrize("case", CASES["cases"], ids=lambda c: c["id"])
 def test_request(router, case):
-    if any(f"route:{name}" in [case["expect"], *case.get("also_ok", ()), *case.get("never", ())] for name in LATER):
+    if any(
+        f"route:{name}" in [case["expect"], *case.get("also_ok", ()), *case.get("never", ())]
+        for name in LATER
+    ):
         pytest.skip("the outcome depends on a regular expression, which routes do not have yet")
     start = time.process_time()
     outcome, match = outcome_of(router, case["request"])
@@ -68,6 +72,8 @@ def test_what_is_forwarded_reads_the_same_again(router, case):
     """What a match hands to the proxy is a fixed point: matched again, the same route and the same text."""
     _, match = outcome_of(router, case["request"])
     if match:
-        method, host, target, headers = match.forward([(as_bytes(n), as_bytes(v)) for n, v in case["request"]["headers"]])
+        method, host, target, headers = match.forward(
+            [(as_bytes(n), as_bytes(v)) for n, v in case["request"]["headers"]]
+        )
         again = router.match(method, host, target, headers)
         assert (again.route, again.target) == (match.route, match.target)

@@ -4,8 +4,9 @@ import asyncio
 import gc
 import warnings
 
-import lbcore
 import pytest
+
+import lbcore
 
 
 @pytest.fixture
@@ -174,7 +175,9 @@ def test_a_split_is_exact_whatever_the_number_of_targets():
 
 def test_a_split_keeps_an_invalid_or_empty_backends_share():
     up = lbcore.Upstream("u", ["a:1"])
-    split = lbcore.Split([lbcore.Backend(up, 2), lbcore.Backend(None, 1), lbcore.Backend(lbcore.Upstream("e", []), 1)])
+    split = lbcore.Split(
+        [lbcore.Backend(up, 2), lbcore.Backend(None, 1), lbcore.Backend(lbcore.Upstream("e", []), 1)]
+    )
     outcomes = []
     for _ in range(400):
         try:

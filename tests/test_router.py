@@ -3,8 +3,9 @@
 import gc
 import threading
 
-import lbcore
 import pytest
+
+import lbcore
 
 
 @pytest.fixture(scope="module")
@@ -15,8 +16,12 @@ def router():
             lbcore.Route("any", backends=[up]),
             lbcore.Route("api", hosts=["api.example.com"], path="/v1", backends=[up]),
             lbcore.Route("wild", hosts=["*.example.com"]),
-            lbcore.Route("exact", path="/one", path_type="exact", methods=["GET", "PURGE"], backends=[up, up]),
-            lbcore.Route("beta", path="/one", path_type="exact", headers=[("X-Beta", "1")], query=[("q", "a b")]),
+            lbcore.Route(
+                "exact", path="/one", path_type="exact", methods=["GET", "PURGE"], backends=[up, up]
+            ),
+            lbcore.Route(
+                "beta", path="/one", path_type="exact", headers=[("X-Beta", "1")], query=[("q", "a b")]
+            ),
         ]
     )
 
@@ -103,13 +108,20 @@ def test_refused(router, method, host, target):
 def test_no_route():
     router = lbcore.Router([lbcore.Route("r", hosts=["a.example"])])
     assert router.match("GET", "b.example", "/") is None
-    with pytest.raises(lbcore.NoRoute, match="b.example"):
+    with pytest.raises(lbcore.NoRoute, match=r"b\.example"):
         router.match_or_raise("GET", "b.example", "/")
     assert lbcore.Router([]).match("GET", "a", "/") is None
 
 
 def scope(path, query=b"", headers=((b"host", b"api.example.com"),), **more):
-    return {"type": "http", "method": "GET", "raw_path": path, "query_string": query, "headers": list(headers), **more}
+    return {
+        "type": "http",
+        "method": "GET",
+        "raw_path": path,
+        "query_string": query,
+        "headers": list(headers),
+        **more,
+    }
 
 
 def test_match_scope(router):

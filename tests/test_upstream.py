@@ -3,8 +3,9 @@
 import copy
 import pickle
 
-import lbcore
 import pytest
+
+import lbcore
 from lbcore.testing import ManualClock
 
 
@@ -50,7 +51,9 @@ def test_the_same_address_twice_needs_ids():
     assert up["y"].index == 1
 
 
-@pytest.mark.parametrize("weight", [-1, 1_000_001, 1.5, float("nan"), float("inf"), "1", None, True, 10**400, [], {}])
+@pytest.mark.parametrize(
+    "weight", [-1, 1_000_001, 1.5, float("nan"), float("inf"), "1", None, True, 10**400, [], {}]
+)
 def test_wrong_weights_are_refused_and_nothing_changes(weight):
     up = lbcore.Upstream("u", [lbcore.Target("a:1", weight=2), "b:1"], lbcore.policy("round_robin", phase=0))
     for change in (
@@ -166,7 +169,10 @@ def test_three_failures_in_a_row_eject_and_time_brings_back():
     assert {up.pick().id for _ in range(10)} == {"b:1"}
     clock.advance(10)
     assert {up.pick().id for _ in range(10)} == {"a:1", "b:1"}
-    assert [(e.kind, e.target.id, e.until) for e in up.events()] == [("ejected", "a:1", 10), ("recovered", "a:1", None)]
+    assert [(e.kind, e.target.id, e.until) for e in up.events()] == [
+        ("ejected", "a:1", 10),
+        ("recovered", "a:1", None),
+    ]
     fail(3)
     assert a.until == pytest.approx(clock() + 20)  # the second ejection lasts twice as long
     for _ in range(5):
@@ -221,7 +227,9 @@ def test_stats_and_repr():
     assert len(up) == 1 and list(up) == list(up.targets) and up["x"] is up[0]
 
 
-@pytest.mark.parametrize("address, parts", [("a:1", ("a", 1)), ("[::1]:80", ("::1", 80)), ("10.0.0.1:65535", ("10.0.0.1", 65535))])
+@pytest.mark.parametrize(
+    "address, parts", [("a:1", ("a", 1)), ("[::1]:80", ("::1", 80)), ("10.0.0.1:65535", ("10.0.0.1", 65535))]
+)
 def test_host_and_port(address, parts):
     t = lbcore.Target(address)
     assert (t.host, t.port) == parts
@@ -230,13 +238,19 @@ def test_host_and_port(address, parts):
 @pytest.mark.parametrize("address", ["a", "a:", ":1", "a:b", "::1", "a:65536", "a:\u0661", "a:1:2"])
 def test_no_host_and_port(address):
     with pytest.raises(ValueError, match="no host and port"):
-        lbcore.Target(address).port  # noqa: B018
+        lbcore.Target(address).port
 
 
 def test_targets_pickle_and_copy_as_specifications():
     up = lbcore.Upstream("u", [lbcore.Target("a:1", id="x", weight=3, labels={"k": "v"}, data=[1])])
     for made in (pickle.loads(pickle.dumps(up.targets[0])), copy.copy(up.targets[0])):
-        assert (made.address, made.id, made.weight, dict(made.labels), made.data) == ("a:1", "x", 3, {"k": "v"}, [1])
+        assert (made.address, made.id, made.weight, dict(made.labels), made.data) == (
+            "a:1",
+            "x",
+            3,
+            {"k": "v"},
+            [1],
+        )
         assert made.upstream is None
     with pytest.raises(TypeError):
         pickle.dumps(up)

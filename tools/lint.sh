@@ -14,7 +14,6 @@ check() {       # check NAME COMMAND...
 check ruff ruff check .
 check format ruff format --check .
 check mypy mypy
-# From outside the checkout's package folder: stubtest must see the installed extension.
 check stubtest python -m mypy.stubtest lbcore._core
 check lizard lizard -l c -C 15 -T length=60 -w src
 check cython-lint cython-lint --max-line-length 120 src/lbcore/bind

@@ -6,7 +6,7 @@ What the engine cannot do yet raises :class:`LbcoreError` ("... is not available
 
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar, final, overload
+from typing import Any, Generic, Literal, Never, Self, TypeVar, final, overload
 
 _Item = TypeVar("_Item")
 _Key = str | bytes | int
@@ -36,6 +36,7 @@ class Param:
 class Policy:
     """A selection policy with its parameters set; made by :func:`policy`."""
 
+    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
     @property
     def name(self) -> str: ...
     @property
@@ -118,6 +119,7 @@ class Target:
 class Event:
     """Something that happened to a target."""
 
+    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
     @property
     def kind(self) -> Literal["ejected", "recovered", "unhealthy", "healthy"]: ...
     @property
@@ -136,6 +138,7 @@ class Event:
 class Call:
     """One request in flight on one target: counts until :meth:`done`, which is idempotent."""
 
+    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
     @property
     def target(self) -> Target: ...
     @property
@@ -180,13 +183,14 @@ class Call:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Done: a failure if ``error`` is an OSError or TimeoutError; any other exception, cancellation included, speaks
-        neither for nor against the target."""
+        """Done: a failure if ``error`` is an OSError (TimeoutError is one); any other exception, cancellation
+        included, speaks neither for nor against the target."""
 
 @final
 class Stream(Generic[_Item]):
     """What :meth:`Call.stream` makes of an iterable."""
 
+    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
     def __iter__(self) -> Self: ...
     def __next__(self) -> _Item: ...
     def close(self) -> None: ...
@@ -195,6 +199,7 @@ class Stream(Generic[_Item]):
 class AsyncStream(Generic[_Item]):
     """What :meth:`Call.stream` makes of an asynchronous iterable."""
 
+    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
     def __aiter__(self) -> Self: ...
     async def __anext__(self) -> _Item: ...
     async def aclose(self) -> None: ...
@@ -204,8 +209,8 @@ class Upstream:
     """A named group of targets with one policy.
 
     ``targets`` are :class:`Target` or plain addresses; ``policy`` a name or a :class:`Policy`.  ``health="passive"``
-    ejects after 3 consecutive connection errors or time-outs for 10 s, growing, at most half of the targets; None is off.
-    ``seed`` makes picks repeatable (None: drawn from the system); ``clock`` returns monotonic seconds.
+    ejects after 3 consecutive connection errors or time-outs for 10 s, growing, at most half of the targets; None is
+    off.  ``seed`` makes picks repeatable (None: drawn from the system); ``clock`` returns monotonic seconds.
     Raises :class:`ConfigError`.
     """
 
@@ -232,14 +237,16 @@ class Upstream:
     def targets(self) -> tuple[Target, ...]: ...
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[Target]: ...
-    def __getitem__(self, id: str | int) -> Target: ...
+    def __getitem__(self, id: str | int, /) -> Target: ...
     def pick(self, key: _Key | None = None, *, within: None = None, exclude: None = None) -> Target:
         """The next target by the policy; nothing is counted.  Raises :class:`NoTarget` if nobody is usable.
 
         Cost: that of an empty Python function, whatever the number of targets.
         """
 
-    def pick_or_none(self, key: _Key | None = None, *, within: None = None, exclude: None = None) -> Target | None: ...
+    def pick_or_none(
+        self, key: _Key | None = None, *, within: None = None, exclude: None = None
+    ) -> Target | None: ...
     def acquire(
         self,
         key: _Key | None = None,
@@ -295,7 +302,9 @@ class Split:
     ``previous`` hands over what each backend is owed (matched by upstream name), as a reload does.
     """
 
-    def __new__(cls, backends: Iterable[Backend], by: None = None, *, previous: Split | None = None) -> Self: ...
+    def __new__(
+        cls, backends: Iterable[Backend], by: None = None, *, previous: Split | None = None
+    ) -> Self: ...
     @property
     def backends(self) -> tuple[Backend, ...]: ...
     def pick(self, key: _Key | None = None) -> Target: ...
@@ -309,9 +318,9 @@ class Split:
 class Route:
     """One entry of a routing table: conditions, and where its requests go.
 
-    ``hosts``: exact or ``*.suffix``; none means every host.  ``path`` begins with ``/``; ``path_type`` "prefix" matches by
-    path element.  ``headers`` and ``query`` are (name, value) pairs that must all be equal.  ``backends``: backends, or a
-    :class:`Split` that several routes share.  ``data`` is yours.  Raises :class:`ConfigError`.
+    ``hosts``: exact or ``*.suffix``; none means every host.  ``path`` begins with ``/``; ``path_type`` "prefix" matches
+    by path element.  ``headers`` and ``query`` are (name, value) pairs that must all be equal.  ``backends``: backends,
+    or a :class:`Split` that several routes share.  ``data`` is yours.  Raises :class:`ConfigError`.
     """
 
     def __new__(
@@ -361,6 +370,7 @@ class Route:
 class Answer:
     """A response that needs no backend."""
 
+    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
     @property
     def status(self) -> int: ...
     @property
@@ -415,7 +425,11 @@ class Router:
     """
 
     def __new__(
-        cls, routes: Iterable[Route], flavor: Literal["gateway_api"] = "gateway_api", *, seed: int | None = None
+        cls,
+        routes: Iterable[Route],
+        flavor: Literal["gateway_api"] = "gateway_api",
+        *,
+        seed: int | None = None,
     ) -> Self: ...
     @property
     def routes(self) -> tuple[Route, ...]: ...

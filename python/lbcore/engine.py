@@ -1,8 +1,8 @@
 """The engine: what joins routes to upstreams, and replaces both without losing what is known of the targets.
 
 A dialect of ``lbcore.config`` turns text into a :class:`Spec`, plain and validated; :class:`Engine` compiles it.  The
-hot classes (Router, Split, Upstream) live in the extension.  Nothing here reads a file: ``reload`` calls the loader that
-``load`` handed over.
+hot classes (Router, Split, Upstream) live in the extension.  Nothing here reads a file: ``reload`` calls the loader
+that ``load`` handed over.
 """
 
 from __future__ import annotations
@@ -293,9 +293,9 @@ class Engine:
     ) -> Changes:
         """Load again (from ``source``, else from where it came from) and swap.  Blocks its caller.
 
-        In-flight calls, health, and what the schedules owe are kept by name.  Raises ``ConfigError``; then everything is
-        as it was.  With ``dry_run`` nothing changes but the answer is the same.  ``prepare`` is called with what is about
-        to be served (to open its ports, say); what it raises stops the reload.
+        In-flight calls, health, and what the schedules owe are kept by name.  Raises ``ConfigError``; then everything
+        is as it was.  With ``dry_run`` nothing changes but the answer is the same.  ``prepare`` is called with what is
+        about to be served (to open its ports, say); what it raises stops the reload.
         """
         if self._loader is None:
             raise LbcoreError("reload: this engine was not made by lbcore.load()")

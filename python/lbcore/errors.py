@@ -23,7 +23,7 @@ class Problem:
     where the source has no places (a dict).  ``object`` names the manifest, such as ``HTTPRoute default/canary``.
     """
 
-    __slots__ = ("field", "reason", "object", "file", "line", "column")
+    __slots__ = ("column", "field", "file", "line", "object", "reason")
 
     def __init__(
         self, field: str, reason: str, *, object: str = "", file: str = "", line: int = 0, column: int = 0
@@ -36,7 +36,9 @@ class Problem:
         self.column = column
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}:{self.column}: " if self.line else f"{self.file}: " if self.file else ""
+        place = (
+            f"{self.file}:{self.line}:{self.column}: " if self.line else f"{self.file}: " if self.file else ""
+        )
         what = " ".join(part for part in (self.object, self.field) if part)
         return f"{place}{what}: {self.reason}" if what else f"{place}{self.reason}"
 

@@ -2,17 +2,20 @@
 
 import collections
 
-import lbcore
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+import lbcore
 
 SEEDS = st.integers(0, 2**64 - 1)
 every_policy = pytest.mark.parametrize("policy", lbcore.policies())
 
 
 def upstream(policy, weights, seed, **more):
-    return lbcore.Upstream("u", [lbcore.Target(f"t{i}", weight=w) for i, w in enumerate(weights)], policy, seed=seed, **more)
+    return lbcore.Upstream(
+        "u", [lbcore.Target(f"t{i}", weight=w) for i, w in enumerate(weights)], policy, seed=seed, **more
+    )
 
 
 @every_policy

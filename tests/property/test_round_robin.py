@@ -3,16 +3,20 @@
 import random
 from fractions import Fraction
 
-import lbcore
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+import lbcore
 from twins.round_robin import RoundRobin
 
 
 def picks_of(weights, n, **how):
     up = lbcore.Upstream(
-        "u", [lbcore.Target(f"t{i}", weight=w) for i, w in enumerate(weights)], lbcore.policy("round_robin", **how), seed=3
+        "u",
+        [lbcore.Target(f"t{i}", weight=w) for i, w in enumerate(weights)],
+        lbcore.policy("round_robin", **how),
+        seed=3,
     )
     return up, [up.pick().index for _ in range(n)]
 
@@ -70,7 +74,9 @@ def test_seventy_five_to_twenty_five_interleaves():
 def test_many_short_lived_workers_follow_the_weights():
     first = [0, 0, 0]
     for seed in range(3000):
-        up = lbcore.Upstream("u", [lbcore.Target(f"t{i}", weight=w) for i, w in enumerate((1, 2, 7))], seed=seed)
+        up = lbcore.Upstream(
+            "u", [lbcore.Target(f"t{i}", weight=w) for i, w in enumerate((1, 2, 7))], seed=seed
+        )
         first[up.pick().index] += 1
     assert all(abs(got - want) < 150 for got, want in zip(first, (300, 600, 2100), strict=True))
 
@@ -128,7 +134,10 @@ CHANGES = st.lists(
         st.tuples(st.just("pick"), st.integers(1, 40)),
         st.tuples(st.just("weight"), st.integers(0, 5), st.integers(0, 30)),
         st.tuples(st.just("health"), st.integers(0, 5), st.booleans()),
-        st.tuples(st.just("update"), st.lists(st.tuples(st.integers(0, 7), st.integers(0, 30)), max_size=6, unique_by=lambda t: t[0])),
+        st.tuples(
+            st.just("update"),
+            st.lists(st.tuples(st.integers(0, 7), st.integers(0, 30)), max_size=6, unique_by=lambda t: t[0]),
+        ),
     ),
     max_size=25,
 )

@@ -3,20 +3,64 @@
 import os
 import random
 
-import lbcore
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+
+import lbcore
 from twins import router as twin
 
-SEGMENTS = ("a", "b", "api", "v1", "x", "%2F", "%5C", "..", ".", "", "%7e", "A", "%41", "%zz", "%00", "a%2Fb", "\\", ";p=1", "a%2f..%2fb")
-HOSTS = (None, "a.example", "b.a.example", "c.b.a.example", "A.Example.", "a.example:8080", "other", "", "a..example", "[::1]:80", "a_b.example")
+SEGMENTS = (
+    "a",
+    "b",
+    "api",
+    "v1",
+    "x",
+    "%2F",
+    "%5C",
+    "..",
+    ".",
+    "",
+    "%7e",
+    "A",
+    "%41",
+    "%zz",
+    "%00",
+    "a%2Fb",
+    "\\",
+    ";p=1",
+    "a%2f..%2fb",
+)
+HOSTS = (
+    None,
+    "a.example",
+    "b.a.example",
+    "c.b.a.example",
+    "A.Example.",
+    "a.example:8080",
+    "other",
+    "",
+    "a..example",
+    "[::1]:80",
+    "a_b.example",
+)
 PATTERNS = ("a.example", "*.a.example", "*.example", "b.a.example", "other")
 METHODS = ("GET", "POST", "PURGE", "get", "", "G ET")
 QUERIES = (None, "", "q=1", "q=%31", "q=2&q=1", "x&q=1", "q=1#f", "+=1")
-HEADERS = (("X-A", "1"), ("x-a", " 1\t"), ("x-a", "2"), ("x-b", ""), ("host", "a.example"), ("bad name", "1"), ("x-c", "1\n"))
+HEADERS = (
+    ("X-A", "1"),
+    ("x-a", " 1\t"),
+    ("x-a", "2"),
+    ("x-b", ""),
+    ("host", "a.example"),
+    ("bad name", "1"),
+    ("x-c", "1\n"),
+)
 
-paths = st.builds(lambda parts: "/" + "/".join(parts), st.lists(st.sampled_from(("a", "b", "api", "v1", "x", "A", "a%2Fb")), max_size=4))
+paths = st.builds(
+    lambda parts: "/" + "/".join(parts),
+    st.lists(st.sampled_from(("a", "b", "api", "v1", "x", "A", "a%2Fb")), max_size=4),
+)
 route = st.fixed_dictionaries(
     {
         "path": paths,
@@ -70,7 +114,10 @@ def build(routes):
 
 def compare(core, slow, method, host, target, headers):
     want = slow.match(
-        method.encode(), host if host is None else host.encode(), target.encode(), [(n.encode(), v.encode()) for n, v in headers]
+        method.encode(),
+        host if host is None else host.encode(),
+        target.encode(),
+        [(n.encode(), v.encode()) for n, v in headers],
     )
     try:
         match = core.match(method, host, target, headers)
@@ -108,7 +155,9 @@ def test_the_core_is_its_twin(routes, requests):
 @given(st.binary(max_size=40))
 @example(b"/%2f..%2fadmin")
 def test_any_bytes_are_read_as_the_twin_reads_them(raw):
-    core, slow = build([{"path": "/", "exact": False, "hosts": [], "methods": [], "headers": [], "query": []}])
+    core, slow = build(
+        [{"path": "/", "exact": False, "hosts": [], "methods": [], "headers": [], "query": []}]
+    )
     want = slow.match(b"GET", b"a", raw)
     try:
         match = core.match(b"GET", b"a", raw)
@@ -121,7 +170,9 @@ def test_any_bytes_are_read_as_the_twin_reads_them(raw):
 
 @given(st.text(max_size=30))
 def test_any_host_is_read_as_the_twin_reads_it(host):
-    core, slow = build([{"path": "/", "exact": False, "hosts": ["a.example"], "methods": [], "headers": [], "query": []}])
+    core, slow = build(
+        [{"path": "/", "exact": False, "hosts": ["a.example"], "methods": [], "headers": [], "query": []}]
+    )
     compare(core, slow, "GET", host, "/", [])
 
 
@@ -144,7 +195,18 @@ def test_tables_of_every_size(size):
         ]
         core, slow = build(routes)
         for _ in range(20):
-            some = rng.choice(routes)["path"] if routes and rng.random() < 0.7 else "/" + "/".join(rng.choices(SEGMENTS, k=3))
+            some = (
+                rng.choice(routes)["path"]
+                if routes and rng.random() < 0.7
+                else "/" + "/".join(rng.choices(SEGMENTS, k=3))
+            )
             query = rng.choice(QUERIES)
             text = some + rng.choice(("", "/", "/x", "/../a")) + ("" if query is None else "?" + query)
-            compare(core, slow, rng.choice(METHODS), rng.choice(HOSTS), text, rng.sample(HEADERS, rng.randint(0, 2)))
+            compare(
+                core,
+                slow,
+                rng.choice(METHODS),
+                rng.choice(HOSTS),
+                text,
+                rng.sample(HEADERS, rng.randint(0, 2)),
+            )

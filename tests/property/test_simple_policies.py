@@ -1,8 +1,9 @@
 """random and least_conn against their twins."""
 
-import lbcore
 from hypothesis import given
 from hypothesis import strategies as st
+
+import lbcore
 from twins.least_conn import LeastConn
 from twins.random import Alias, Random
 from twins.rng import Rng
@@ -12,7 +13,9 @@ SEEDS = st.integers(0, 2**64 - 1)
 
 
 def upstream(policy, weights, seed):
-    return lbcore.Upstream("u", [lbcore.Target(f"t{i}", weight=w) for i, w in enumerate(weights)], policy, seed=seed)
+    return lbcore.Upstream(
+        "u", [lbcore.Target(f"t{i}", weight=w) for i, w in enumerate(weights)], policy, seed=seed
+    )
 
 
 @given(weights=WEIGHTS, seed=SEEDS)

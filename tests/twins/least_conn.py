@@ -11,9 +11,9 @@ from fractions import Fraction
 from .random import Alias
 from .rng import Rng
 
-FLAT = 1024             # targets that are looked at one by one
+FLAT = 1024  # targets that are looked at one by one
 DRAWS = 8
-STEPS = 16              # that are answered exactly
+STEPS = 16  # that are answered exactly
 
 
 class LeastConn:
@@ -61,8 +61,8 @@ class LeastConn:
         turn = [(begin + i) % n for i in range(n)]
         if step >= min(STEPS, n):
             return turn[step % n]
-        return sorted(turn, key=lambda place: self._cost(load, place))[step]    # stable: ties in turn
+        return sorted(turn, key=lambda place: self._cost(load, place))[step]  # stable: ties in turn
 
     def _sampled(self, table: Alias, load: Sequence[int], rng: Rng) -> int:
         drawn = [table.draw(rng) for _ in range(DRAWS)]
-        return min(drawn, key=lambda place: self._cost(load, place))    # of equal ones the first drawn
+        return min(drawn, key=lambda place: self._cost(load, place))  # of equal ones the first drawn

@@ -14,7 +14,7 @@ from typing import NamedTuple
 ALPHA = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 DIGIT = b"0123456789"
 UNRESERVED = ALPHA + DIGIT + b"-._~"
-RESERVED = b":/?[]@" + b"!$&'()*+,;="        # "#" ends a URI and is never in a target
+RESERVED = b":/?[]@" + b"!$&'()*+,;="  # "#" ends a URI and is never in a target
 TOKEN = ALPHA + DIGIT + b"!#$%&'*+-.^_`|~"
 
 ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
@@ -144,8 +144,9 @@ def is_token(text: bytes) -> bool:
     return bool(text) and all(byte in TOKEN for byte in text)
 
 
-def fields(method: bytes, given_host: bytes | None,
-           headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+def fields(
+    method: bytes, given_host: bytes | None, headers: Sequence[tuple[bytes, bytes]]
+) -> dict[bytes, bytes]:
     """Rule 7: header fields by lower-case name, trimmed, repeated ones joined with a comma."""
     if not is_token(method):
         raise Refused("the method is not a token")

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from .rng import Rng
 
-LOOK = 64               # steps that peek answers by drawing
+LOOK = 64  # steps that peek answers by drawing
 
 
 class Alias:

@@ -17,8 +17,8 @@ from math import floor, gcd
 
 from .rng import Rng
 
-ONE_PICK = 2**32        # debts are told in 2^-32 pick
-MAX_DEBT = 2            # picks: the most that is taken over
+ONE_PICK = 2**32  # debts are told in 2^-32 pick
+MAX_DEBT = 2  # picks: the most that is taken over
 
 
 def shuffled(usable: Sequence[int], seed: int) -> tuple[list[int], Rng]:
@@ -58,9 +58,16 @@ class RoundRobin:
     ``from_phase_zero``.  ``previous`` hands over its debts: ``old_index[i]`` says where i stood there.
     """
 
-    def __init__(self, weights: Sequence[int], seed: int = 0, *, from_phase_zero: bool = True,
-                 order: Sequence[int] | None = None, previous: RoundRobin | None = None,
-                 old_index: Sequence[int | None] | None = None) -> None:
+    def __init__(
+        self,
+        weights: Sequence[int],
+        seed: int = 0,
+        *,
+        from_phase_zero: bool = True,
+        order: Sequence[int] | None = None,
+        previous: RoundRobin | None = None,
+        old_index: Sequence[int | None] | None = None,
+    ) -> None:
         usable = [i for i, weight in enumerate(weights) if weight > 0]
         drawn, rng = shuffled(usable, seed)
         self.weights = list(weights)
@@ -116,10 +123,13 @@ class RoundRobin:
 
     def _take_over(self, previous: RoundRobin, old_index: Sequence[int | None]) -> None:
         unit = ONE_PICK >> debt_bits(len(self.debt))
-        units = {i: previous.owed(old) // unit for i in self.order
-                 if (old := old_index[i]) is not None and old in previous.debt}
+        units = {
+            i: previous.owed(old) // unit
+            for i in self.order
+            if (old := old_index[i]) is not None and old in previous.debt
+        }
         excess, staying = sum(units.values()), sum(self.weights[i] for i in units)
-        gone = Fraction(0)      # taken off so far, in order; each takes what its whole part grows by
+        gone = Fraction(0)  # taken off so far, in order; each takes what its whole part grows by
         for i in units:
             before = floor(gone)
             gone += Fraction(excess % staying * self.weights[i], staying)

@@ -69,8 +69,9 @@ def path_matches(route: Route, path: bytes) -> bool:
     return (path + b"/").startswith(route.path.removesuffix(b"/") + b"/")
 
 
-def predicates_hold(route: Route, method: bytes, headers: dict[bytes, bytes],
-                    query: dict[bytes, bytes]) -> bool:
+def predicates_hold(
+    route: Route, method: bytes, headers: dict[bytes, bytes], query: dict[bytes, bytes]
+) -> bool:
     """Method, headers and query, all of them."""
     return (
         (not route.methods or method in route.methods)
@@ -98,8 +99,14 @@ class Router:
     def __init__(self, routes: Sequence[Route]) -> None:
         self.routes = routes
 
-    def _best(self, method: bytes, host: bytes | None, path: bytes, headers: dict[bytes, bytes],
-              query: dict[bytes, bytes]) -> int | None:
+    def _best(
+        self,
+        method: bytes,
+        host: bytes | None,
+        path: bytes,
+        headers: dict[bytes, bytes],
+        query: dict[bytes, bytes],
+    ) -> int | None:
         found = [
             (precedence(route, pattern), -index)
             for index, route in enumerate(self.routes)
@@ -109,8 +116,9 @@ class Router:
         ]
         return -max(found)[1] if found else None
 
-    def match(self, method: bytes, host: bytes | None, target: bytes,
-              headers: Sequence[tuple[bytes, bytes]] = ()) -> Answer:
+    def match(
+        self, method: bytes, host: bytes | None, target: bytes, headers: Sequence[tuple[bytes, bytes]] = ()
+    ) -> Answer:
         """The outcome, the index of the route, and the canonical request."""
         try:
             fields = normalise.fields(method, host, headers)

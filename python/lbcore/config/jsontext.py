@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from lbcore.config.events import Event, nodes
 from lbcore.config.plain import MAX_DIGITS, Unreadable, plain, shown
 
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}:,]|[^][{}:,"\s]+', re.S)
@@ -47,8 +48,8 @@ def _constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def events(text: str) -> Iterator[tuple[str, str, int, int]]:
-    """The nodes of JSON that can be read, as (kind, text, line, column); kind is ``{ [ } ]`` or ``scalar``."""
+def events(text: str) -> Iterator[Event]:
+    """The nodes of JSON that can be read, in the order of the text."""
     line, begin, scanned = 1, 0, 0  # of the current line: its number and its first character
     for token in TOKEN.finditer(text):
         at, word = token.start(), token[0]
@@ -61,8 +62,6 @@ def events(text: str) -> Iterator[tuple[str, str, int, int]]:
 
 
 def _the_first_duplicate(text: str) -> Unreadable:
-    from lbcore.config.places import nodes
-
     seen = set()
     for path, line, column in nodes(events(text)):
         if path in seen:

@@ -6,13 +6,13 @@ A field's place is that of its key, an entry's that of its first character.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from lbcore.config import jsontext
+from lbcore.config.events import Event, nodes
 from lbcore.config.plain import Path, Unreadable
 
-Event = tuple[str, str, int, int]  # kind, text, line, column
 Place = tuple[int, int]
 
 
@@ -24,12 +24,7 @@ def locate(text: str, is_json: bool, wanted: Iterable[Path]) -> dict[Path, Place
     paths = list(wanted)
     prefixes = {path[:n] for path in paths for n in range(len(path) + 1)}
     found: dict[Path, Place] = {}
-    if is_json:
-        from lbcore.config import jsontext
-
-        events: Iterator[Event] = jsontext.events(text)
-    else:
-        events = _yaml_events(text)
+    events = jsontext.events(text) if is_json else _yaml_events(text)
     try:
         for path, line, column in nodes(events):
             if path in prefixes:
@@ -44,35 +39,6 @@ def _nearest(found: dict[Path, Place], path: Path) -> Place:
         if path[:n] in found:
             return found[path[:n]]
     return (0, 0)
-
-
-def nodes(events: Iterable[Event]) -> Iterator[tuple[Path, int, int]]:
-    """The path and place of every node, in the order of the text."""
-    stack: list[tuple[Path, bool, int]] = []  # the containers around: path, is it an object, entries so far
-    here: Path = ()
-    is_object, n = False, 0  # the outermost is the list of documents
-    key: str | None = None
-    for kind, text, line, column in events:
-        if kind in ("}", "]"):
-            here, is_object, n = stack.pop()
-            key = None
-            continue
-        if is_object and key is None:
-            key = _key(text)
-            yield (*here, key), line, column
-            continue
-        path = (*here, n if key is None else key)
-        if not is_object:
-            yield path, line, column
-            n += 1
-        if kind in ("{", "["):
-            stack.append((here, is_object, n))
-            here, is_object, n = path, kind == "{", 0
-        key = None
-
-
-def _key(text: str) -> str:
-    return str(json.loads(text)) if text.startswith('"') else text.removeprefix("'")
 
 
 def _yaml_events(text: str) -> Iterator[Event]:

@@ -1,5 +1,5 @@
 # cython: language_level=3, binding=False, embedsignature=True, embedsignature.format=clinic, auto_pickle=False
-# cython: boundscheck=False, wraparound=False, cdivision=True, freethreading_compatible=False
+# cython: boundscheck=False, wraparound=False, cdivision=True, freethreading_compatible=False, autotestdict=False
 """The compiled engine of lbcore.  Import from ``lbcore``; the documented contract is ``_core.pyi``.
 
 One module from one file a C handle, in order of dependency.  Each class owns its handle: it converts, checks and calls,
@@ -11,7 +11,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.math cimport isfinite
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from lbcore cimport *

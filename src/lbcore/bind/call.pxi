@@ -3,8 +3,8 @@
 cdef lb_verdict verdict_of(ok, status, error) except *:
     """What a call's end says of its target.
 
-    ``ok`` if given, else by status and error: an OSError (TimeoutError is one) speaks against it, an answer of any status
-    for it, any other exception neither.
+    ``ok`` if given, else by status and error: an OSError (TimeoutError is one) speaks against it, an answer of any
+    status for it, any other exception neither.
     """
     if ok is not None:
         return LB_SUCCESS if ok else LB_FAILURE
@@ -61,8 +61,7 @@ cdef class Call:
         """
         if not self.open or self.handed_over:
             raise LbcoreError("stream: the call is done, or was handed over before")
-        made = AsyncStream.__new__(AsyncStream) if hasattr(body, "__aiter__") else Stream.__new__(Stream)
-        made.begin(self, body)
+        made = async_stream(self, body) if hasattr(body, "__aiter__") else stream(self, body)
         self.handed_over = True
         return made
 
@@ -112,10 +111,6 @@ cdef class Stream:
     def __init__(self):
         raise TypeError("streams come from Call.stream()")
 
-    cpdef begin(self, Call call, body):
-        self.items = iter(body)
-        self.call = call
-
     def __iter__(self):
         return self
 
@@ -140,6 +135,13 @@ cdef class Stream:
             self.call.done(error=GeneratorExit())
 
 
+cdef Stream stream(Call call, body):
+    cdef Stream self = Stream.__new__(Stream)
+    self.items = iter(body)
+    self.call = call
+    return self
+
+
 @cython.final
 cdef class AsyncStream:
     """The body of a response, whose end is the call's end; for asynchronous readers."""
@@ -149,10 +151,6 @@ cdef class AsyncStream:
 
     def __init__(self):
         raise TypeError("streams come from Call.stream()")
-
-    cpdef begin(self, Call call, body):
-        self.items = body.__aiter__()
-        self.call = call
 
     def __aiter__(self):
         return self
@@ -176,3 +174,10 @@ cdef class AsyncStream:
     def __del__(self):
         if self.call is not None:
             self.call.done(error=GeneratorExit())
+
+
+cdef AsyncStream async_stream(Call call, body):
+    cdef AsyncStream self = AsyncStream.__new__(AsyncStream)
+    self.items = body.__aiter__()
+    self.call = call
+    return self
