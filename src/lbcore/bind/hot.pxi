@@ -20,11 +20,19 @@ cdef entry parsed_pick, parsed_acquire, parsed_done
 cdef PyObject *hot_pick(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) noexcept:
     cdef lb_upstream *up = (<Upstream>self).ptr
     cdef PyObject *target
-    if n == 0 and names == NULL and lb_upstream_is_replaying(up):
-        target = <PyObject *>lb_upstream_replay_user(up)
-        Py_INCREF(<object>target)
-        return target
-    return parsed_pick(self, args, n, names)
+    if n != 0 or names != NULL:
+        return parsed_pick(self, args, n, names)
+    if not lb_upstream_is_replaying(up):
+        return picked(self)
+    target = <PyObject *>lb_upstream_replay_user(up)
+    Py_INCREF(<object>target)
+    return target
+
+
+cdef PyObject *picked(PyObject *self) except NULL:
+    target = (<Upstream>self).first()
+    Py_INCREF(target)
+    return <PyObject *>target
 
 
 cdef PyObject *hot_acquire(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) noexcept:

@@ -46,14 +46,13 @@ cdef class Upstream:
 
     def pick(self, key=None, *, within=None, exclude=None):
         """The next target by the policy; nothing is counted.  Raises NoTarget if nobody is usable."""
-        target = self.chosen(key, within, exclude)
-        if target is None:
-            raise self.nobody()
-        return target
+        self.refuse(key, within, exclude)
+        return self.first()
 
     def pick_or_none(self, key=None, *, within=None, exclude=None):
         """As pick, but None if nobody is usable."""
-        return self.chosen(key, within, exclude)
+        self.refuse(key, within, exclude)
+        return self.first_or_none()
 
     def acquire(self, key=None, *, within=None, exclude=None, session=None, trace=False):
         """Pick a target and count one call in flight on it.  Raises NoTarget."""
@@ -72,11 +71,14 @@ cdef class Upstream:
         call.target = <Target>lb_upstream_view(self.ptr).user[call.c.member]
         return call
 
-    cdef object chosen(self, key, within, exclude):
-        cdef uint32_t member
-        if key is not None or within is not None or exclude is not None:
-            self.refuse(key, within, exclude)
-        member = lb_upstream_pick(self.ptr, self.coarse())
+    cdef inline object first(self):
+        target = self.first_or_none()
+        if target is None:
+            raise self.nobody()
+        return target
+
+    cdef inline object first_or_none(self):
+        cdef uint32_t member = lb_upstream_pick(self.ptr, self.coarse())
         return None if member == LB_NONE else <object>lb_upstream_view(self.ptr).user[member]
 
     cdef int refuse(self, key, within, exclude) except -1:
