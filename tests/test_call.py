@@ -203,3 +203,10 @@ def test_a_split_hands_its_debts_over():
             split = lbcore.Split([lbcore.Backend(up, weights[up.name]) for up in order], previous=split)
         for name, w in (("a", 5), ("b", 3), ("c", 2)):
             assert abs(names.count(name) - (n + 1) * w / 10) < 2
+
+
+@pytest.mark.parametrize("call", ["pick()", "acquire()", "pick(None)", "acquire(None)"])
+def test_nobody_usable_is_the_same_with_and_without_arguments(call):
+    empty = lbcore.Upstream("empty", [])
+    with pytest.raises(lbcore.NoTarget, match="empty"):
+        eval(f"empty.{call}", {"empty": empty})

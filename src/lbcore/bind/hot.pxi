@@ -4,7 +4,7 @@
 # generated entry parses optional arguments even where there are none, which costs as much as the pick.  So the method
 # table of these three gets an entry that tests for "no arguments" first and hands everything else to Cython's own.
 
-ctypedef PyObject *(*entry)(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) noexcept
+ctypedef PyObject *(*entry)(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) except NULL
 
 cdef extern from "Python.h":
     ctypedef struct PyMethodDef:
@@ -17,7 +17,7 @@ cdef extern from "Python.h":
 cdef entry parsed_pick, parsed_acquire, parsed_done
 
 
-cdef PyObject *hot_pick(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) noexcept:
+cdef PyObject *hot_pick(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) except NULL:
     cdef lb_upstream *up = (<Upstream>self).ptr
     cdef PyObject *target
     if n != 0 or names != NULL:
@@ -35,7 +35,7 @@ cdef PyObject *picked(PyObject *self) except NULL:
     return <PyObject *>target
 
 
-cdef PyObject *hot_acquire(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) noexcept:
+cdef PyObject *hot_acquire(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) except NULL:
     if n == 0 and names == NULL:
         return begun(self)
     return parsed_acquire(self, args, n, names)
@@ -47,7 +47,7 @@ cdef PyObject *begun(PyObject *self) except NULL:
     return <PyObject *>call
 
 
-cdef PyObject *hot_done(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) noexcept:
+cdef PyObject *hot_done(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) except NULL:
     if n == 0 and names == NULL and not (<Call>self).judged:
         (<Call>self).succeed()
         Py_INCREF(None)
