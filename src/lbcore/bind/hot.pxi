@@ -3,8 +3,12 @@
 # `up.pick()`, `up.acquire()` and `call.done()` without arguments are what a proxy does for each request.  Cython's
 # generated entry parses optional arguments even where there are none, which costs as much as the pick.  So the method
 # table of these three gets an entry that tests for "no arguments" first and hands everything else to Cython's own.
+#
+# An entry is `noexcept` and calls what may raise through a pointer: it then passes NULL and the exception on as they are,
+# and its fast way stays free of code for errors.
 
-ctypedef PyObject *(*entry)(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) except NULL
+ctypedef PyObject *(*entry)(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) noexcept
+ctypedef PyObject *(*maker)(PyObject *self) noexcept
 
 cdef extern from "Python.h":
     ctypedef struct PyMethodDef:
@@ -15,15 +19,17 @@ cdef extern from "Python.h":
     const int METH_FASTCALL, METH_KEYWORDS
 
 cdef entry parsed_pick, parsed_acquire, parsed_done
+cdef maker make_pick = <maker><void *>&picked
+cdef maker make_call = <maker><void *>&begun
 
 
-cdef PyObject *hot_pick(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) except NULL:
+cdef PyObject *hot_pick(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) noexcept:
     cdef lb_upstream *up = (<Upstream>self).ptr
     cdef PyObject *target
     if n != 0 or names != NULL:
         return parsed_pick(self, args, n, names)
     if not lb_upstream_is_replaying(up):
-        return picked(self)
+        return make_pick(self)
     target = <PyObject *>lb_upstream_replay_user(up)
     Py_INCREF(<object>target)
     return target
@@ -35,10 +41,8 @@ cdef PyObject *picked(PyObject *self) except NULL:
     return <PyObject *>target
 
 
-cdef PyObject *hot_acquire(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) except NULL:
-    if n == 0 and names == NULL:
-        return begun(self)
-    return parsed_acquire(self, args, n, names)
+cdef PyObject *hot_acquire(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) noexcept:
+    return make_call(self) if n == 0 and names == NULL else parsed_acquire(self, args, n, names)
 
 
 cdef PyObject *begun(PyObject *self) except NULL:
@@ -47,7 +51,7 @@ cdef PyObject *begun(PyObject *self) except NULL:
     return <PyObject *>call
 
 
-cdef PyObject *hot_done(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) except NULL:
+cdef PyObject *hot_done(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) noexcept:
     if n == 0 and names == NULL and not (<Call>self).judged:
         (<Call>self).succeed()
         Py_INCREF(None)
