@@ -29,7 +29,8 @@ done
 if [ -z "$clang" ]; then
     hint="a clang with libFuzzer"
     if command -v apt-get >/dev/null 2>&1; then
-        hint="apt-get install -y clang $(apt-cache depends clang 2>/dev/null |
+        # Without its caches apt-cache writes nothing.
+        hint="apt-get install -y clang $(apt-cache -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= depends clang |
             sed -n 's/.*Depends: clang-\([0-9]*\)$/libclang-rt-\1-dev/p' | head -1)"
     elif command -v dnf >/dev/null 2>&1; then
         hint="dnf install -y clang compiler-rt"

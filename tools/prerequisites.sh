@@ -63,7 +63,8 @@ package_of() {
 newest_package() {
     if [ $manager = apt-get ] && ! command -v python3 >/dev/null 2>&1; then echo python3; return; fi
     for minor in 14 13 12 11; do
-        if [ $manager = apt-get ] && apt-cache show python3.$minor 2>/dev/null | grep -q '^Package'; then
+        if [ $manager = apt-get ] && apt-cache -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
+            show python3.$minor 2>/dev/null | grep -q '^Package'; then
             echo python3.$minor
             return
         fi

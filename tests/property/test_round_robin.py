@@ -199,3 +199,11 @@ def test_the_core_is_its_twin_through_any_changes(targets, seed, phase, changes)
     for what, *how in changes:
         getattr(pair, what)(*how)
         pair.pick(3)
+
+
+@pytest.mark.parametrize("n", [1024, 1025, 2000])
+def test_the_core_is_its_twin_where_ties_are_shuffled_in_parts(n):
+    targets = [(i, 1 + i % 3) for i in range(n)]
+    pair = Pair(targets, seed=n, phase=0)
+    for _ in range(40):
+        assert pair.up.pick().index == pair.twin.pick()

@@ -24,17 +24,18 @@ MAX_DEBT = 2  # picks: the most that is taken over
 def shuffled(usable: Sequence[int], seed: int) -> tuple[list[int], Rng]:
     """Return the tie order that ``seed`` gives, and the generator as it stands after it.
 
-    The list from a drawn place on, round to it; then each 64 of it by Fisher-Yates: from the last place down to the
-    second, the partner drawn below place + 1.
+    The list from a drawn place on, round to it; then by Fisher-Yates: from the last place down to the second, the
+    partner drawn below place + 1.  Of more than 1,024 each 8 by themselves.
     """
     rng = Rng(seed)
     if not usable:
         return [], rng
     start = rng.below(len(usable))
     rest = [*usable[start:], *usable[:start]]
+    together = 8 if len(usable) > 1024 else len(usable)
     order = []
     while rest:
-        block, rest = rest[:64], rest[64:]
+        block, rest = rest[:together], rest[together:]
         for place in range(len(block) - 1, 0, -1):
             partner = rng.below(place + 1)
             block[place], block[partner] = block[partner], block[place]

@@ -16,9 +16,9 @@
  * Change  build() with `previous` takes over the debts as they are at its cursor.  A newcomer starts at 0.  What
  *         leaves, with the crumbs of rounding, is spread over those that stay, by weight.  A debt beyond 2 picks is
  *         clipped, and what was clipped cancels debts of the other sign.
- * Ties    by an order shuffled from the seed: view->usable from a drawn place on, round to it, and each 64 of that by
- *         Fisher-Yates.  Neighbours stay near each other, so that with 100,000 targets consecutive turns find them in
- *         the cache; two workers still begin at different places.  The phase is lb_rng_next() % period, drawn after it.
+ * Ties    by an order shuffled from the seed: view->usable from a drawn place on, round to it, then by Fisher-Yates; of
+ *         more than 1,024 targets each 8 by themselves.  So neighbours stay neighbours where not all fit the cache, and
+ *         two workers still begin at different places.  The phase is lb_rng_next() % period, drawn after it.
  * Bound   within 1 pick of the exact share at every prefix from phase 0, within 2 from any other phase.
  * Cost    pick: recording O(log n), replaying a table read.  build O(n); into a phase O(n log n); taking over, also the
  *         turns between cursor and head (a period at most).
@@ -37,7 +37,8 @@
 #define MAX_PERIOD (1u << 20)       /* longer ones are not replayed */
 #define LOOK_AHEAD 1024u            /* the least room of a ring */
 #define MAX_DEBT (2 * LB_ONE_PICK)
-#define NEIGHBOURS 64u               /* that stay together in the order of ties */
+#define FULLY_SHUFFLED 1024u        /* targets; of more, NEIGHBOURS by themselves */
+#define NEIGHBOURS 8u
 #define PHASE 0                     /* index of the parameter */
 #define ABSENT INT64_MIN            /* instead of a debt */
 
@@ -219,9 +220,9 @@ static void shuffle(uint32_t *member, uint32_t n, lb_rng *rng) {
 }
 
 static void order_ties(uint32_t *member, const uint32_t *usable, uint32_t n, lb_rng *rng) {
-    uint32_t from = lb_rng_below(rng, n);
+    uint32_t from = lb_rng_below(rng, n), together = n > FULLY_SHUFFLED ? NEIGHBOURS : n;
     for (uint32_t i = 0; i < n; i++) member[i] = usable[i < n - from ? from + i : from + i - n];
-    for (uint32_t i = 0; i < n; i += NEIGHBOURS) shuffle(member + i, n - i < NEIGHBOURS ? n - i : NEIGHBOURS, rng);
+    for (uint32_t i = 0; i < n; i += together) shuffle(member + i, n - i < together ? n - i : together, rng);
 }
 
 /* Room for what will be recorded.  Untouched pages of a long period cost nothing. */

@@ -106,7 +106,7 @@ typedef struct lb_upstream_hot {
     uint64_t due_ns;                /* LB_NEVER: nothing is waiting */
 } lb_upstream_hot;
 
-#define LB_PREFETCH_TURNS 32        /* ahead for the object, twice as many for the pointer to it */
+#define LB_PREFETCH_TURNS 24        /* ahead for the object, twice as many for the pointer to it */
 #define LB_PREFETCH_FROM 4096       /* turns: what shorter schedules touch is in the cache by itself */
 
 /* True if a pick needs no clock and no policy call: nothing waits and a schedule is being replayed. */
