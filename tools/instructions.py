@@ -19,11 +19,12 @@ import platform
 import re
 import subprocess
 import sys
+import sysconfig
 import tomllib
 
 ROOT = pathlib.Path(__file__).parent.parent
 RECORD = ROOT / "benches" / "instructions.toml"
-TURNS = 8_192  # a multiple of the requests' number
+TURNS = 65_536  # a multiple of the requests' number, and enough to drown what happens once
 WARM_UP = 1_024
 GATE = 1.05
 
@@ -69,9 +70,20 @@ def run_case(name: str) -> None:
 
 
 def instructions(name: str) -> int:
-    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable, __file__]
-    environment = {**os.environ, "PYTHONHASHSEED": "0"}
-    done = subprocess.run([*command, "--case", name], capture_output=True, text=True, env=environment)
+    # A bare interpreter in a bare environment: what else is installed must not move a figure.
+    interpreter = [
+        sys.executable,
+        "-S",
+        "-s",
+        __file__,
+        "--case",
+        name,
+        "--site",
+        sysconfig.get_path("platlib"),
+    ]
+    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *interpreter]
+    environment = {"PATH": os.environ["PATH"], "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     counted = re.search(r"Collected : (\d+)", done.stderr)
     if done.returncode or not counted:
         raise SystemExit(f"{name}: valgrind failed\n{done.stderr}")
@@ -127,8 +139,10 @@ def main() -> None:
     options = argparse.ArgumentParser(description="Instructions of the hot calls against their record.")
     options.add_argument("--record", action="store_true")
     options.add_argument("--case", help=argparse.SUPPRESS)
+    options.add_argument("--site", help=argparse.SUPPRESS)
     chosen = options.parse_args()
     if chosen.case:
+        sys.path.append(chosen.site)
         run_case(chosen.case)
         return
     figures = measured([case.name for case in hot_cases()])
