@@ -265,3 +265,25 @@ def test_errors_pickle():
         again = pickle.loads(pickle.dumps(error))
         assert type(again) is type(error) and str(again) == str(error)
     assert pickle.loads(pickle.dumps(lbcore.NoTarget("u", retry_after=2.5))).retry_after == 2.5
+
+
+def test_running_out_of_memory_changes_nothing():
+    """Every allocation of an update fails once, Python's own included."""
+    testcapi = pytest.importorskip("_testcapi", reason="this Python was built without its test modules")
+    up = lbcore.Upstream("u", ["a:1", "b:1"], lbcore.policy("round_robin", phase=0))
+    wanted = [lbcore.Target("b:1", weight=2), lbcore.Target("c:1")]
+    for n in range(10_000):
+        before = up.targets
+        testcapi.set_nomemory(n, n + 1)
+        try:
+            up.update(wanted)
+        except MemoryError:
+            testcapi.remove_mem_hooks()
+            assert up.targets is before
+            assert {up.pick().address for _ in range(6)} <= {"a:1", "b:1"}
+            assert [up[t.id] for t in up.targets] == list(up.targets)
+        else:
+            testcapi.remove_mem_hooks()
+            break
+    assert n > 3
+    assert sorted(up.pick().address for _ in range(3)) == ["b:1", "b:1", "c:1"]

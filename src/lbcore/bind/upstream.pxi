@@ -191,6 +191,7 @@ cdef class Upstream:
                 array[<size_t>i].address = utf8_of(given.address)
                 array[<size_t>i].weight = given.weight
                 array[<size_t>i].user = <void *>live
+            members, by_id = tuple(lives), {t.id: t for t in lives}
             now = self.now()
             if spec:
                 status = lb_upstream_new(&self.ptr, spec, array, <uint32_t>len(lives), now, &err)
@@ -199,24 +200,24 @@ cdef class Upstream:
             check(status, &err)
         finally:
             lb_free(array)
-        self.settle(specs, lives)
+        self.settle(specs, members, by_id)
         return 0
 
-    cdef int settle(self, list specs, list lives) except -1:
-        """The core has taken the list: make the live objects say the same."""
+    cdef int settle(self, list specs, tuple lives, dict by_id) except -1:
+        """The core has taken the list: make the live objects say the same.  Allocates nothing: it must not fail."""
         cdef Target live, given
         cdef const lb_view *view = lb_upstream_view(self.ptr)
-        cdef uint32_t i = 0
+        cdef uint32_t i
         for live in self.targets:
             live.index = -1
-        for given, live in zip(specs, lives):
+        for i in range(view.n_members):
+            given, live = <Target>specs[i], <Target>lives[i]
             live.become(given)
             live.index = i
             live.slot = view.slot[i]
             live.generation = lb_record_of(lb_upstream_state(self.ptr), live.slot).generation
-            i += 1
-        self.targets = tuple(lives)
-        self.by_id = {t.id: t for t in lives}
+        self.targets = lives
+        self.by_id = by_id
         return 0
 
     # ---- watching -------------------------------------------------------------------------------------------
