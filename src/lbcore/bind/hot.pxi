@@ -4,8 +4,8 @@
 # generated entry parses optional arguments even where there are none, which costs as much as the pick.  So the method
 # table of these three gets an entry that tests for "no arguments" first and hands everything else to Cython's own.
 #
-# An entry is `noexcept` and calls what may raise through a pointer: it then passes NULL and the exception on as they are,
-# and its fast way stays free of code for errors.
+# An entry is `noexcept` and calls what may raise through a pointer: it then passes NULL and the exception on as they
+# are, and its fast way stays free of code for errors.
 
 ctypedef PyObject *(*entry)(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) noexcept
 ctypedef PyObject *(*maker)(PyObject *self) noexcept
