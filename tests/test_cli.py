@@ -58,6 +58,8 @@ def outside(*args, **more):
 def test_check_says_ok(lb):
     ok = "ok: 1 gateway, 1 HTTP route, 1 TCP route, 1 UDP route, 2 services, 2 endpoint slices\n"
     assert lb("check", CANARY) == (0, ok, "")
+    assert lb("check", "-f", CANARY) == (0, ok, "")
+    assert lb("check")[0] == 2
 
 
 def test_check_names_every_problem_with_its_place(lb, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 
-from lbcore.cli.common import add_json, counted, say, say_json
+from lbcore.cli.common import add_files, add_json, complain, counted, say, say_json
 from lbcore.engine import Engine, Report, Spec
 from lbcore.errors import ConfigError, Problem
 
@@ -15,9 +15,8 @@ NOUNS = {"Gateway": "gateway", "HTTPRoute": "HTTP route", "TCPRoute": "TCP route
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="a file or directory of manifests, - for standard input"
-    )
+    parser.add_argument("files", nargs="*", metavar="FILE", help="as -f")
+    add_files(parser, required=False)
     add_json(parser)
 
 
@@ -25,9 +24,13 @@ def run(args: argparse.Namespace) -> int:
     """0 if nothing is wrong, else 1."""
     from lbcore.config import read
 
+    files = [*args.files, *(args.file or ())]
+    if not files:
+        complain("check: name a FILE")
+        return 2
     spec, problems = Spec(), list[Problem]()
     try:
-        spec = read(list(args.files))
+        spec = read(files)
         problems = list(spec.report.problems)
         Engine(spec)
     except ConfigError as error:
