@@ -275,3 +275,14 @@ def test_public_names():
     assert all(getattr(lbcore, name) is not None for name in lbcore.__all__)
     with pytest.raises(AttributeError, match="nope"):
         lbcore.nope
+
+
+def test_what_kubectl_prints_is_served_without_a_word():
+    """Server-set fields, status, node names, hints, other kinds: nothing of it is a problem."""
+    engine = lbcore.load(str(pathlib.Path(__file__).parent / "golden/config/kubectl-list.json"), strict=True)
+    assert engine.report().problems == ()
+    names = []
+    for _ in range(100):
+        with engine.match("GET", "a.example", "/").acquire() as call:
+            names.append(call.upstream.name)
+    assert names.count("default/nginx:80") == 25

@@ -241,7 +241,7 @@ class Upstream:
     def pick(self, key: _Key | None = None, *, within: None = None, exclude: None = None) -> Target:
         """The next target by the policy; nothing is counted.  Raises :class:`NoTarget` if nobody is usable.
 
-        Cost: that of an empty Python function, whatever the number of targets.
+        Cost: about that of an empty Python function, whatever the number of targets (``make bench``).
         """
 
     def pick_or_none(

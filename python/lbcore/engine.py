@@ -180,7 +180,7 @@ class _Plan:
             for listener_name, hosts in rule.attached.items():
                 into = routes[port_of[listener_name]]
                 into.extend(self._route(rule, match, hosts) for match in rule.matches)
-        return {port: Router(found, seed=0) for port, found in routes.items()}
+        return {port: Router(found) for port, found in routes.items()}
 
     def _route(self, rule: RuleSpec, match: MatchSpec, hosts: tuple[str, ...]) -> Route:
         return Route(

@@ -12,7 +12,6 @@ from cpython.ref cimport Py_INCREF
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.math cimport isfinite
 from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memset
 
 from lbcore cimport *
 

@@ -1,5 +1,5 @@
 # lbcore.h for Cython: what the binding uses of the C API, under its own names.
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 cdef extern from "clock.h" nogil:
     uint64_t lb_clock_ns()
@@ -10,7 +10,6 @@ cdef extern from "lbcore.h" nogil:
     const uint32_t LB_NONE
     const uint64_t LB_NEVER
     const uint32_t LB_MAX_WEIGHT
-    const uint32_t LB_MAX_PARAMS
 
     # base
     ctypedef enum lb_status:
@@ -52,7 +51,6 @@ cdef extern from "lbcore.h" nogil:
     ctypedef struct lb_view:
         uint32_t n_members
         uint32_t n_usable
-        uint64_t total_weight
         uint32_t *weight
         uint32_t *slot
         void **user
@@ -210,4 +208,3 @@ cdef extern from "lbcore.h" nogil:
     void lb_router_free(lb_router *router)
     size_t lb_scratch_size(const lb_request *request)
     lb_outcome lb_router_match(const lb_router *router, const lb_request *request, char *scratch, lb_answer *answer)
-    size_t lb_router_memory(const lb_router *router)

@@ -20,7 +20,6 @@ cdef class Upstream:
     def __cinit__(self, name, targets, policy="round_robin", *, health="passive", limits=None, slow_start=None,
                   affinity=None, when_empty="fail", shared=None, seed=None, clock=None):
         cdef lb_upstream_spec spec
-        memset(&spec, 0, sizeof(spec))
         self.name = checked_text("name", name)
         self.policy = policy if isinstance(policy, Policy) else policy_named(policy)
         if limits is not None or slow_start is not None or affinity is not None or shared is not None:
