@@ -20,7 +20,7 @@ def policies() -> str:
         if policy.parameters:
             parts += ["| parameter | default | range | |", "| --- | --- | --- | --- |"]
             parts += [
-                f"| `{p.name}` | {p.default:g} | {p.min:g} to {p.max:g} | {p.doc} |"
+                f"| `{p.name}` | {p.default} | {p.range} | {p.doc} |"
                 for p in policy.parameters
             ]
             parts.append("")

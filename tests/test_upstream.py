@@ -108,7 +108,6 @@ def test_methods_that_are_not_there_yet_say_so():
         lambda: up.set_health("a:1", True, hold=True),
         lambda: up.targets[0].drain(),
         lambda: lbcore.Target("a", priority=1),
-        lambda: lbcore.Target("a", hash_key="x"),
         lambda: lbcore.Split([lbcore.Backend(up)], by="key"),
         lambda: lbcore.Route("r", filters=[1]),
         lambda: lbcore.Route("r", path_type="regex"),

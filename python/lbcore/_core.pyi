@@ -19,12 +19,19 @@ core_version: str
 
 @final
 class Param:
-    """One parameter of a policy: its ``name``, ``default``, allowed range ``min``..``max`` and one sentence ``doc``."""
+    """One parameter of a policy: its ``name``, ``default``, allowed range ``min``..``max`` or ``words``, and one sentence
+    ``doc``."""
 
     @property
     def name(self) -> str: ...
     @property
-    def default(self) -> float: ...
+    def default(self) -> float | str | bool: ...
+    @property
+    def words(self) -> tuple[str, ...] | None:
+        """The words among which it chooses; None for a number."""
+    @property
+    def range(self) -> str:
+        """What may be given, as text."""
     @property
     def min(self) -> float: ...
     @property
@@ -42,11 +49,14 @@ class Policy:
     @property
     def summary(self) -> str: ...
     @property
-    def params(self) -> dict[str, float]: ...
+    def keyed(self) -> bool:
+        """True if picks need a key."""
+    @property
+    def params(self) -> dict[str, float | str | bool]: ...
     @property
     def parameters(self) -> tuple[Param, ...]: ...
 
-def policy(name: str, /, **params: float) -> Policy:
+def policy(name: str, /, **params: float | str | bool) -> Policy:
     """The policy ``name`` with ``params`` in place of its defaults.
 
     Raises :class:`ConfigError` for an unknown name or parameter (naming the nearest known one) or a value out of range.
@@ -54,6 +64,9 @@ def policy(name: str, /, **params: float) -> Policy:
 
 def policies() -> dict[str, Policy]:
     """Every policy of this build with its defaults, by name."""
+
+class Hashed(int):
+    """A key that is a hash already: it stands for the result of the policy's own hash of the key (0..2^64-1)."""
 
 @final
 class Target:
@@ -87,6 +100,9 @@ class Target:
     @property
     def id(self) -> str:
         """The identity: ``id`` as given, else the address."""
+    @property
+    def hash_key(self) -> str | None:
+        """What keyed policies hash instead of the address (HAProxy's server id or guid, Envoy's ``hash_key``)."""
     @property
     def weight(self) -> int: ...
     @property

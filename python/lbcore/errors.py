@@ -107,6 +107,18 @@ class NoTarget(LbcoreError, LookupError):
         return f"{self.upstream}: no usable target ({states or 'it has none'}{more})"
 
 
+class NoKey(LbcoreError, ValueError):
+    """The policy needs a key, and none was given."""
+
+    def __init__(self, upstream: str, policy: str) -> None:
+        self.upstream = upstream
+        self.policy = policy
+        super().__init__(upstream, policy)
+
+    def __str__(self) -> str:
+        return f"{self.upstream}: {self.policy} needs a key"
+
+
 class NoRoute(LbcoreError, LookupError):
     """No route matches the request."""
 

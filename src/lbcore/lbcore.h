@@ -14,6 +14,7 @@
 #include "base/rng.h"
 #include "base/status.h"
 #include "base/str.h"
+#include "hash/hash.h"
 #include "health/passive.h"
 #include "policy/policy.h"
 #include "policy/round_robin.h"

@@ -258,7 +258,7 @@ static lb_status forty_slots(void) {
 }
 
 static void every_allocation_of_a_state_may_fail(void) {
-    CHECK_EQ(every_allocation_fails_once(forty_slots), 1 + 2 * 3);     /* the State, and three for each of two blocks */
+    CHECK_EQ(every_allocation_fails_once(forty_slots), 1 + 2 * 5);     /* the State, and three for each of two blocks */
 }
 
 static void a_state_ends_at_its_last_slot(void) {

@@ -34,7 +34,7 @@ static lb_replay *in_turn_replay(void *state) { return &((turns *)state)->replay
 
 static void in_turn_destroy(void *state) { lb_free(state); }
 
-static const lb_param in_turn_params[] = {{"stride", 1, 1, 9, "Not used.", true}, {0}};
+static const lb_param in_turn_params[] = {LB_WHOLE("stride", 1, 1, 9, "Not used."), {0}};
 
 static const lb_policy in_turn = {
     .name = "in_turn", .summary = "For tests.", .params = in_turn_params, .build = in_turn_build,
@@ -114,7 +114,7 @@ static lb_call call_to(lb_upstream *up, uint32_t member, uint64_t now_ns) {
 }
 
 static void fail_times(lb_upstream *up, const lb_call *call, int n, uint64_t now_ns) {
-    for (int i = 0; i < n; i++) lb_upstream_report(up, call, LB_FAILURE, now_ns);
+    for (int i = 0; i < n; i++) lb_upstream_report(up, call, LB_FAILURE, LB_NEVER, now_ns);
 }
 
 static const lb_record *record_of(const lb_upstream *up, uint32_t member) {
@@ -355,11 +355,11 @@ static void failures_eject_and_time_brings_back(void) {
     lb_upstream *up = upstream_of("ab");
     lb_call call = call_to(up, 0, SECOND);
     fail_times(up, &call, 2, SECOND);
-    lb_upstream_report(up, &call, LB_SUCCESS, SECOND);
+    lb_upstream_report(up, &call, LB_SUCCESS, LB_NEVER, SECOND);
     fail_times(up, &call, 2, SECOND);
-    lb_upstream_report(up, &call, LB_NEITHER, SECOND);
+    lb_upstream_report(up, &call, LB_NEITHER, LB_NEVER, SECOND);
     CHECK_EQ(lb_upstream_due(up), LB_NEVER);
-    lb_upstream_report(up, &call, LB_FAILURE, 2 * SECOND);
+    lb_upstream_report(up, &call, LB_FAILURE, LB_NEVER, 2 * SECOND);
     walk_upstream(up, ones, false);
     CHECK_EQ(lb_upstream_due(up), 12 * SECOND);
     CHECK(!lb_upstream_is_replaying(up));

@@ -106,7 +106,7 @@ static lb_status (*change)(lb_upstream *);              /* the one under test */
 static void fail_three_times(lb_upstream *up, uint32_t member, uint64_t now_ns) {
     uint32_t slot = lb_upstream_view(up)->slot[member];
     lb_call call = {.slot = slot, .generation = lb_record_of(lb_upstream_state(up), slot)->generation};
-    for (int i = 0; i < 3; i++) lb_upstream_report(up, &call, LB_FAILURE, now_ns);
+    for (int i = 0; i < 3; i++) lb_upstream_report(up, &call, LB_FAILURE, LB_NEVER, now_ns);
 }
 
 static void eject(lb_upstream *up, uint32_t member) { fail_three_times(up, member, SECOND); }

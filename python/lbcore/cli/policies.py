@@ -22,7 +22,12 @@ def run(args: argparse.Namespace) -> int:
                 name: {
                     "summary": policy.summary,
                     "parameters": [
-                        {"name": p.name, "default": p.default, "min": p.min, "max": p.max, "doc": p.doc}
+                        {
+                            "name": p.name,
+                            "default": p.default,
+                            **({"words": p.words} if p.words else {"min": p.min, "max": p.max}),
+                            "doc": p.doc,
+                        }
                         for p in policy.parameters
                     ],
                 }
@@ -33,6 +38,11 @@ def run(args: argparse.Namespace) -> int:
     rows = []
     for name, policy in policies.items():
         rows.append((name, "", "", "", policy.summary))
-        rows += [("", p.name, f"{p.default:g}", f"{p.min:g}..{p.max:g}", p.doc) for p in policy.parameters]
+        rows += [("", p.name, shown(p.default), p.range, p.doc) for p in policy.parameters]
     say_table(("POLICY", "PARAMETER", "DEFAULT", "RANGE", "WHAT IT DOES"), rows)
     return 0
+
+
+def shown(value: float | str | bool) -> str:
+    """A default as the command line takes it."""
+    return f"{value:g}" if type(value) is float else str(value)

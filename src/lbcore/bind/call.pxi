@@ -40,19 +40,19 @@ cdef class Call:
 
     def report(self, status=None, error=None, latency=None, retry_after=None):
         """Give the verdict; releases nothing."""
-        if latency is not None or retry_after is not None:
-            not_yet("latency= or retry_after= of a call")
-        self.judge(verdict_of(None, status, error))
+        if retry_after is not None:
+            not_yet("retry_after= of a call")
+        self.judge(verdict_of(None, status, error), latency)
 
     def done(self, ok=None, status=None, error=None, latency=None, retry_after=None):
         """Give the verdict if none was given, then release; idempotent."""
         if self.open:
             self.open = False
             lb_upstream_release(self.upstream.ptr, &self.c)
-            if latency is not None or retry_after is not None:
-                not_yet("latency= or retry_after= of a call")
+            if retry_after is not None:
+                not_yet("retry_after= of a call")
             if not self.judged:
-                self.judge(verdict_of(ok, status, error))
+                self.judge(verdict_of(ok, status, error), latency)
 
     def stream(self, body):
         """``body`` (an iterable or async iterable) as one that ends the call with its own end.
@@ -65,19 +65,23 @@ cdef class Call:
         self.handed_over = True
         return made
 
-    cdef inline void succeed(self) noexcept:
+    cdef inline int succeed(self) except -1:
         """What done() without arguments comes to, if no verdict was given."""
+        cdef uint64_t now
         if self.open:
             self.open = False
             self.judged = True
-            lb_upstream_report(self.upstream.ptr, &self.c, LB_SUCCESS, 0)
+            now = self.upstream.now() if self.upstream.learns else 0
+            lb_upstream_report(self.upstream.ptr, &self.c, LB_SUCCESS, LB_NEVER, now)
             lb_upstream_release(self.upstream.ptr, &self.c)
+        return 0
 
-    cdef int judge(self, lb_verdict verdict) except -1:
+    cdef int judge(self, lb_verdict verdict, latency) except -1:
+        cdef uint64_t took = LB_NEVER if latency is None else latency_ns(latency)
         self.judged = True
         if verdict != LB_NEITHER:
-            lb_upstream_report(self.upstream.ptr, &self.c, verdict,
-                               self.upstream.now() if verdict == LB_FAILURE else 0)
+            lb_upstream_report(self.upstream.ptr, &self.c, verdict, took,
+                               self.upstream.now() if verdict == LB_FAILURE or self.upstream.learns else 0)
         return 0
 
     def __enter__(self):

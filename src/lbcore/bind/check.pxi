@@ -86,5 +86,42 @@ cdef uint64_t nanoseconds(value) except? 0:
     return <uint64_t>(s * 1e9)
 
 
+cdef uint64_t latency_ns(value) except? 0:
+    """How long a call took, in the core's unit."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1e9:
+        raise ValueError(f"latency: {shown(value)} is not a time in 0..1e9 seconds")
+    return <uint64_t>(<double>value * 1e9)
+
+
+cdef class Hashed(int):
+    """A key that is a hash already: it stands for the result of the policy's own hash of the key."""
+
+    def __repr__(self):
+        return f"Hashed({int(self)})"
+
+
+cdef str key_of(key, lb_key *out):
+    """Fill in ``out`` from a str, bytes or int (its decimal digits).  The bytes live as long as ``key`` and what is
+    returned do."""
+    cdef Py_ssize_t size = 0
+    cdef str digits = None
+    out.hashed = False
+    if PyUnicode_Check(key):
+        out.text.data = PyUnicode_AsUTF8AndSize(key, &size)
+        out.text.len = <size_t>size
+    elif PyBytes_Check(key):
+        out.text.data = PyBytes_AS_STRING(key)
+        out.text.len = <size_t>PyBytes_GET_SIZE(key)
+    elif isinstance(key, int):
+        digits = int.__repr__(key)
+        out.text = utf8_of(digits)
+        if isinstance(key, Hashed):
+            out.hashed = True
+            out.hash = key
+    else:
+        raise TypeError(f"key: a str, bytes or int, not {type(key).__name__}")
+    return digits
+
+
 cdef uint64_t new_seed() except? 0:
     return int.from_bytes(os.urandom(8), "little")

@@ -46,13 +46,13 @@ cdef PyObject *hot_acquire(PyObject *self, PyObject *const *args, Py_ssize_t n, 
 
 
 cdef PyObject *begun(PyObject *self) except NULL:
-    call = (<Upstream>self).begin()
+    call = (<Upstream>self).start_first()
     Py_INCREF(call)
     return <PyObject *>call
 
 
 cdef PyObject *hot_done(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) noexcept:
-    if n == 0 and names == NULL and not (<Call>self).judged:
+    if n == 0 and names == NULL and not (<Call>self).judged and not (<Call>self).upstream.learns:
         (<Call>self).succeed()
         Py_INCREF(None)
         return <PyObject *>None

@@ -62,11 +62,23 @@ cdef extern from "lbcore.h" nogil:
         double min
         double max
         const char *doc
+        bint whole
+        const char *const *words
+
+    const char *const lb_no_yes[]
+
+    ctypedef struct lb_key:
+        lb_str text
+        uint64_t hash
+        bint hashed
 
     ctypedef struct lb_policy:
         const char *name
         const char *summary
         const lb_param *params
+        lb_status (*check)(const double *param, lb_error *err)
+        void *walk
+        void *observe
 
     const lb_policy *lb_policies[]
     const uint32_t lb_n_policies
@@ -90,6 +102,7 @@ cdef extern from "lbcore.h" nogil:
     ctypedef struct lb_target_spec:
         lb_str id
         lb_str address
+        lb_str hash_key
         uint32_t weight
         void *user
 
@@ -133,7 +146,14 @@ cdef extern from "lbcore.h" nogil:
     uint64_t lb_upstream_due(const lb_upstream *up)
     uint32_t lb_upstream_pick(lb_upstream *up, uint64_t now_ns)
     bint lb_upstream_acquire(lb_upstream *up, uint64_t now_ns, lb_call *call)
-    void lb_upstream_report(lb_upstream *up, const lb_call *call, lb_verdict verdict, uint64_t now_ns)
+
+    ctypedef struct lb_want:
+        const lb_key *key
+
+    uint32_t lb_upstream_choose(lb_upstream *up, const lb_want *want, uint64_t now_ns)
+    bint lb_upstream_begin(lb_upstream *up, const lb_want *want, uint64_t now_ns, lb_call *call)
+    void lb_upstream_report(lb_upstream *up, const lb_call *call, lb_verdict verdict, uint64_t latency_ns,
+                            uint64_t now_ns)
     void lb_upstream_release(lb_upstream *up, const lb_call *call)
     const lb_view *lb_upstream_view(const lb_upstream *up)
     lb_state *lb_upstream_state(const lb_upstream *up)

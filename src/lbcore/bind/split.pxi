@@ -60,10 +60,7 @@ cdef class Split:
     def acquire(self, key=None):
         """Draw a backend, pick a target inside it, count one call in flight.  Raises NoTarget."""
         cdef Backend backend = self.draw()
-        cdef Call call
-        if key is not None:
-            backend.upstream.refuse(key, None, None)
-        call = backend.upstream.begin()
+        cdef Call call = backend.upstream.begin(key, None, None)
         call.backend = backend
         return call
 

@@ -5,6 +5,7 @@ cdef class Target:
     """One address that can serve.  See ``_core.pyi``."""
 
     cdef readonly str address, id
+    cdef readonly str hash_key
     cdef readonly uint32_t weight
     cdef readonly object labels, data
     cdef Upstream up                    # None: a specification, or its upstream is gone
@@ -19,8 +20,9 @@ cdef class Target:
         self.weight = <uint32_t>whole("weight", weight, LB_MAX_WEIGHT)
         if whole("priority", priority, 2**32 - 1):
             not_yet("priority")
-        if hash_key is not None or scheme is not None or path != "":
-            not_yet("hash_key, scheme or path of a target")
+        if scheme is not None or path != "":
+            not_yet("scheme or path of a target")
+        self.hash_key = None if hash_key is None else checked_text("hash_key", hash_key)
         self.labels = frozen_labels(labels)
         self.data = data
 
@@ -86,7 +88,8 @@ cdef class Target:
 
     cdef Target live(self, Upstream up):
         """A live copy for ``up``; its place comes with ``settle``."""
-        cdef Target copy = Target.__new__(Target, self.address, id=self.id, weight=self.weight)
+        cdef Target copy = Target.__new__(Target, self.address, id=self.id, weight=self.weight,
+                                          hash_key=self.hash_key)
         copy.up = up
         copy.labels, copy.data = self.labels, self.data
         return copy
@@ -94,18 +97,19 @@ cdef class Target:
     cdef void become(self, Target spec):
         """Take over what an update says of this identity."""
         self.address, self.weight, self.labels, self.data = spec.address, spec.weight, spec.labels, spec.data
+        self.hash_key = spec.hash_key
 
     def __reduce__(self):
-        return (remade_target, (self.address, self.id, self.weight, dict(self.labels), self.data))
+        return (remade_target, (self.address, self.id, self.weight, dict(self.labels), self.data, self.hash_key))
 
     def __repr__(self):
         named = "" if self.id == self.address else f", id={self.id!r}"
         return f"Target({self.address!r}{named}, weight={self.weight})"
 
 
-def remade_target(address, id, weight, labels, data):
+def remade_target(address, id, weight, labels, data, hash_key=None):
     """A specification from a pickle."""
-    return Target(address, id=id, weight=weight, labels=labels, data=data)
+    return Target(address, id=id, weight=weight, labels=labels, data=data, hash_key=hash_key)
 
 
 cdef object NO_LABELS = MappingProxyType({})

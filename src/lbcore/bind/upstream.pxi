@@ -14,7 +14,7 @@ cdef class Upstream:
     cdef readonly tuple targets
     cdef dict by_id
     cdef object clock
-    cdef bint warned
+    cdef bint warned, keyed, learns
     cdef uint64_t dropped
 
     def __cinit__(self, name, targets, policy="round_robin", *, health="passive", limits=None, slow_start=None,
@@ -32,6 +32,7 @@ cdef class Upstream:
             raise ConfigError("clock", f"{shown(clock)} is not callable")
         self.clock = clock
         self.targets, self.by_id = (), {}
+        self.keyed, self.learns = self.policy.ptr.walk != NULL, self.policy.ptr.observe != NULL
         spec.policy = self.policy.ptr
         spec.param = self.policy.param
         spec.seed = new_seed() if seed is None else whole("seed", seed, 2**64 - 1)
@@ -44,51 +45,81 @@ cdef class Upstream:
     # ---- picking --------------------------------------------------------------------------------------------
 
     def pick(self, key=None, *, within=None, exclude=None):
-        """The next target by the policy; nothing is counted.  Raises NoTarget if nobody is usable."""
-        self.refuse(key, within, exclude)
-        return self.first()
+        """The target for ``key``, or the next by the policy; nothing is counted.  Raises NoTarget, NoKey."""
+        target = self.chosen(key, within, exclude)
+        if target is None:
+            raise self.nobody()
+        return target
 
     def pick_or_none(self, key=None, *, within=None, exclude=None):
         """As pick, but None if nobody is usable."""
-        self.refuse(key, within, exclude)
-        return self.first_or_none()
+        return self.chosen(key, within, exclude)
 
     def acquire(self, key=None, *, within=None, exclude=None, session=None, trace=False):
-        """Pick a target and count one call in flight on it.  Raises NoTarget."""
-        if key is not None or within is not None or exclude is not None or session is not None or trace:
-            self.refuse(key, within, exclude)
-            if session is not None or trace:
-                not_yet("session= or trace=")
-        return self.begin()
+        """Pick a target and count one call in flight on it.  Raises NoTarget, NoKey."""
+        if session is not None or trace:
+            not_yet("session= or trace=")
+        return self.begin(key, within, exclude)
 
-    cdef Call begin(self):
+    cdef object chosen(self, key, within, exclude):
+        cdef lb_want want
+        cdef lb_key k
+        digits = self.wanted(&want, &k, key, within, exclude)
+        return self.user(lb_upstream_choose(self.ptr, &want, self.coarse()))
+
+    cdef Call begin(self, key, within, exclude):
+        cdef lb_want want
+        cdef lb_key k
         cdef Call call = Call.__new__(Call)
-        if not lb_upstream_acquire(self.ptr, self.coarse(), &call.c):
+        digits = self.wanted(&want, &k, key, within, exclude)
+        if not lb_upstream_begin(self.ptr, &want, self.start(), &call.c):
             raise self.nobody()
+        return self.opened(call)
+
+    cdef object wanted(self, lb_want *want, lb_key *k, key, within, exclude):
+        """Fill in ``want``; what is returned must live as long as it is used."""
+        digits = None
+        want.key = NULL
+        if within is not None or exclude is not None:
+            not_yet("within= or exclude=")
+        if key is not None:
+            digits = key_of(key, k)
+            want.key = k
+            if not self.keyed and not self.warned:
+                self.warned = True
+                warnings.warn(f"upstream {self.name!r}: {self.policy.name} does not use keys", ConfigWarning,
+                              stacklevel=2)
+        elif self.keyed:
+            raise NoKey(self.name, self.policy.name)
+        return digits
+
+    cdef inline Call opened(self, Call call):
         call.open = True
         call.upstream = self
         call.target = <Target>lb_upstream_view(self.ptr).user[call.c.member]
         return call
 
-    cdef inline object first(self):
-        target = self.first_or_none()
+    cdef inline object user(self, uint32_t member):
+        return None if member == LB_NONE else <object>lb_upstream_view(self.ptr).user[member]
+
+    # ---- the same without arguments: see hot.pxi ------------------------------------------------------------
+
+    cdef object first(self):
+        if self.keyed:
+            raise NoKey(self.name, self.policy.name)
+        target = self.user(lb_upstream_pick(self.ptr, self.coarse()))
         if target is None:
             raise self.nobody()
         return target
 
-    cdef inline object first_or_none(self):
-        cdef uint32_t member = lb_upstream_pick(self.ptr, self.coarse())
-        return None if member == LB_NONE else <object>lb_upstream_view(self.ptr).user[member]
-
-    cdef int refuse(self, key, within, exclude) except -1:
-        if within is not None or exclude is not None:
-            not_yet("within= or exclude=")
-        if key is not None and not isinstance(key, (str, bytes, int)):
-            raise TypeError(f"key: a str, bytes or int, not {type(key).__name__}")
-        if key is not None and not self.warned:
-            self.warned = True
-            warnings.warn(f"upstream {self.name!r}: {self.policy.name} does not use keys", ConfigWarning, stacklevel=2)
-        return 0
+    cdef Call start_first(self):
+        cdef Call call
+        if self.keyed:
+            raise NoKey(self.name, self.policy.name)
+        call = Call.__new__(Call)
+        if not lb_upstream_acquire(self.ptr, self.start(), &call.c):
+            raise self.nobody()
+        return self.opened(call)
 
     cdef object nobody(self):
         """The NoTarget that says who is out, why, and when somebody comes back."""
@@ -188,6 +219,9 @@ cdef class Upstream:
                 lives.append(live)
                 array[<size_t>i].id = utf8_of(given.id)
                 array[<size_t>i].address = utf8_of(given.address)
+                array[<size_t>i].hash_key.data, array[<size_t>i].hash_key.len = NULL, 0
+                if given.hash_key is not None:
+                    array[<size_t>i].hash_key = utf8_of(given.hash_key)
                 array[<size_t>i].weight = given.weight
                 array[<size_t>i].user = <void *>live
             members, by_id = tuple(lives), {t.id: t for t in lives}
@@ -267,6 +301,10 @@ cdef class Upstream:
         if lb_upstream_due(self.ptr) == LB_NEVER:
             return 0
         return lb_clock_coarse_ns() if self.clock is None else nanoseconds(self.clock())
+
+    cdef inline uint64_t start(self) except? 0:
+        """The time of a call's beginning: exact where the policy learns from how long calls take."""
+        return self.now() if self.learns else self.coarse()
 
     def __len__(self):
         return len(self.targets)

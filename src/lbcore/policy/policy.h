@@ -13,13 +13,23 @@
 
 #define LB_MAX_PARAMS 8
 
-/* One parameter of a policy.  All are numbers; `whole` ones are refused with a fraction. */
+/* One parameter of a policy.  All are numbers; `whole` ones are refused with a fraction.  A choice among words is the
+ * whole number of the word in `words`, so its range is 0..number of words - 1. */
 typedef struct lb_param {
     const char *name;
     double initial, min, max;       /* the default and the allowed range, both ends included */
     const char *doc;                /* one sentence for the reference page */
     bool whole;
+    const char *const *words;       /* ends with NULL; NULL: a plain number */
 } lb_param;
+
+/* Rows of a policy's table of parameters: a number, a whole number, a word (the default is the first), yes or no. */
+#define LB_NUMBER(name, initial, min, max, doc) {name, initial, min, max, doc, false, NULL}
+#define LB_WHOLE(name, initial, min, max, doc) {name, initial, min, max, doc, true, NULL}
+#define LB_WORD(name, words, doc) {name, 0, 0, sizeof(words) / sizeof *(words) - 2, doc, true, words}
+#define LB_FLAG(name, initial, doc) {name, initial, 0, 1, doc, true, lb_no_yes}
+
+extern const char *const lb_no_yes[];       /* "no", "yes" */
 
 /* How one choice is asked for. */
 typedef struct lb_ask {
@@ -27,6 +37,31 @@ typedef struct lb_ask {
     uint32_t step;                  /* 0, then 1, 2, ... when the one before had to be skipped */
     bool peek;                      /* look ahead only: no cursor moves */
 } lb_ask;
+
+/* What a keyed policy is asked for. */
+typedef struct lb_key {
+    lb_str text;                    /* the bytes that the scheme hashes */
+    uint64_t hash;                  /* where `hashed`: stands for the result of the scheme's own hash of the key */
+    bool hashed;
+} lb_key;
+
+/* A walk through the candidates of one key.  The core fills in key, rng and peek and counts step; the other two are
+ * the policy's, set at step 0 and kept between the steps. */
+typedef struct lb_walk {
+    lb_key key;
+    lb_rng *rng;                    /* the upstream's; a copy where peek */
+    uint32_t step;                  /* 0, then 1, 2, ... when the one before had to be skipped */
+    bool peek;                      /* look only: no cursor moves */
+    uint64_t hash;                  /* the key's hash */
+    uint64_t at;                    /* where the walk stands */
+} lb_walk;
+
+/* How a call went, for policies that learn from it. */
+typedef struct lb_seen {
+    uint64_t now_ns;
+    uint64_t latency_ns;            /* from acquire to done, or as the caller measured it */
+    bool failed;
+} lb_seen;
 
 /* A schedule that repeats, offered by a policy so that a pick is an array read.  table is NULL while there is none.
  * The caller of lb_replay_next() plays the policy's part: it moves the cursor as pick() would. */
@@ -41,6 +76,9 @@ typedef struct lb_policy {
     const char *summary;            /* one line for lists and the reference page */
     const lb_param *params;         /* ends with {0}; NULL: none */
 
+    /* What the ranges cannot say (a prime, one not above the other), asked before any build.  NULL: nothing. */
+    lb_status (*check)(const double *param, lb_error *err);
+
     /* Make the tables for `view`.  `param` has one checked value a parameter.  `previous` is the state of the same
      * policy for the View before (NULL: none); old_index[i] is member i's index there, LB_NONE for a newcomer.
      * It is read, never changed: it stays valid whether or not the build succeeds.  On failure *out is untouched. */
@@ -48,10 +86,26 @@ typedef struct lb_policy {
                        const uint32_t *old_index, lb_error *err);
     void (*destroy)(void *state);   /* accepts NULL */
 
-    /* A usable member, or LB_NONE where n_usable is 0.  Asked again with step + 1 for the next one. */
+    /* Exactly one of pick and walk.
+     * pick: a usable member, or LB_NONE where n_usable is 0.  Asked again with step + 1 for the next one.
+     * walk (keyed policies): the usable candidates of a key, the most preferred first; one may come again.  LB_NONE:
+     * there are no more, and the core goes on by its own rule. */
     uint32_t (*pick)(void *state, const lb_view *view, const lb_ask *ask);
+    uint32_t (*walk)(void *state, const lb_view *view, lb_walk *walk);
 
     lb_replay *(*replay)(void *state);      /* NULL: the policy has none */
+
+    /* Policies that learn from calls.  A call on `slot` ended: note it in `places` (pace, ratio, fleet_ns), which all
+     * Views of the upstream share.  tick() is called every tick_ns (0: never), to let what was learnt fade. */
+    void (*observe)(const void *state, lb_state *places, uint32_t slot, const lb_seen *seen);
+    void (*tick)(const void *state, lb_state *places, uint64_t now_ns);
+    uint64_t tick_ns;
+
+    /* The hash of a key by which peers also choose the priority level.  NULL: XXH64 of the text. */
+    uint64_t (*hash)(const void *state, const lb_key *key);
+
+    bool load_aware;                /* a failed call stays counted for a while, so that failing fast is not being idle */
+    bool bounded;                   /* the core keeps loads below a bound: params[0] is its factor, params[1] its margin */
 } lb_policy;
 
 /* The register, in the order of policies.def. */
@@ -60,7 +114,7 @@ extern const uint32_t lb_n_policies;
 
 const lb_policy *lb_policy_find(lb_str name);                          /* NULL: unknown */
 
-/* Check one value against its range.  Errors name the parameter, the value and the range. */
+/* Check one value against its range.  Errors name the parameter, the value and the range (or the words). */
 lb_status lb_param_check(const lb_param *param, double value, lb_error *err);
 
 /* The number of parameters of a policy, and its defaults into param[LB_MAX_PARAMS]. */

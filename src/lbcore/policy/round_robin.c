@@ -55,7 +55,7 @@ typedef struct state {
 } state;
 
 static const lb_param params[] = {
-    {"phase", 1, 0, 1, "0: the beginning of the schedule; 1: a point of it drawn from the seed.", true},
+    LB_WHOLE("phase", 1, 0, 1, "0: the beginning of the schedule; 1: a point of it drawn from the seed."),
     {0},
 };
 

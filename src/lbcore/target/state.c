@@ -15,13 +15,19 @@ static lb_status open_block(lb_state *state, uint32_t block, lb_error *err) {
     if (!room) return lb_no_memory(err, "targets");
     state->free_slot = room;
     lb_counter *in_flight = lb_alloc_zero(n, sizeof *in_flight);
+    float *ratio = lb_alloc_zero(n, sizeof *ratio);
+    lb_pace *pace = lb_alloc_zero(n, sizeof *pace);
     lb_record *record = lb_alloc_zero(n, sizeof *record);
-    if (!in_flight || !record) {
+    if (!in_flight || !ratio || !pace || !record) {
         lb_free(in_flight);
+        lb_free(ratio);
+        lb_free(pace);
         lb_free(record);
         return lb_no_memory(err, "targets");
     }
     state->in_flight[block] = in_flight;
+    state->ratio[block] = ratio;
+    state->pace[block] = pace;
     state->record[block] = record;
     return LB_OK;
 }
@@ -57,6 +63,8 @@ void lb_state_free(lb_state *state) {
     if (!state) return;
     for (int block = 0; block < LB_MAX_BLOCKS; block++) {
         lb_free(state->in_flight[block]);
+        lb_free(state->ratio[block]);
+        lb_free(state->pace[block]);
         lb_free(state->record[block]);
     }
     lb_free(state->free_slot);
@@ -75,6 +83,8 @@ lb_status lb_state_take(lb_state *state, uint32_t *slot, lb_error *err) {
     /* One further than at the release, so that an all-zero lb_call fits no target either. */
     *record = (lb_record){.generation = record->generation + 1, .used = true};
     lb_counter_write(lb_in_flight(state, taken), 0);
+    *lb_ratio_of(state, taken) = 1;
+    *lb_pace_of(state, taken) = (lb_pace){0};
     *slot = taken;
     return LB_OK;
 }

@@ -5,12 +5,14 @@
  *   slots    | 0 .. 15 | | 16 .. 47  | | 48 .. 111   ...    each block twice as large as the one before
  *            +---------+ +-----------+ +------------------
  *   in_flight   hot: one counter a slot, touched by every call
+ *   ratio       hot: how slow the target is, as a factor; 1 where nothing is known
+ *   pace        what latency policies learn from calls
  *   record      cold: health, ejection, generation
  *
  * A slot belongs to one target identity until it is released; then its generation goes up, so that a
  * call which ends late finds a stranger's generation and touches nothing.  Blocks never move: the
  * address of a counter is good for the life of the State.
- * Cost    48 bytes a slot; less than 1.5 KiB for a State of up to 16 targets.
+ * Cost    72 bytes a slot; less than 1.5 KiB for a State of up to 16 targets.
  * Keeps   in_flight is atomic; records are written by the owner of the upstream only.
  */
 #ifndef LBCORE_TARGET_STATE_H
@@ -40,18 +42,27 @@ typedef struct lb_record {
     bool leaving;                   /* removed with calls open: released by the last done() */
 } lb_record;
 
+/* Fields mean what the policy that learns says they mean; all 0 at first. */
+typedef struct lb_pace {
+    uint64_t stamp_ns;              /* when it was last told something */
+    double mean_ns;                 /* its latency */
+} lb_pace;
+
 typedef struct lb_state {
     uint32_t n_slots;               /* slots ever handed out: all used slots are below */
     uint32_t n_free;                /* length of free_slot */
     uint32_t *free_slot;            /* released slots, last in first out; room for every slot of the blocks */
     lb_counter *in_flight[LB_MAX_BLOCKS];
+    float *ratio[LB_MAX_BLOCKS];
+    lb_pace *pace[LB_MAX_BLOCKS];
     lb_record *record[LB_MAX_BLOCKS];
+    double fleet_ns;                /* the latency of all together; 0: nothing is known */
 } lb_state;
 
 lb_status lb_state_new(lb_state **out, lb_error *err);
 void lb_state_free(lb_state *state);                                   /* accepts NULL */
 
-/* Hand out a slot with in_flight 0 and a healthy record; its generation is one nobody has seen.
+/* Hand out a slot with in_flight 0, ratio 1, an empty pace and a healthy record; its generation is one nobody has seen.
  * LB_ERR_CONFIG ("targets") if LB_MAX_SLOTS are in use. */
 lb_status lb_state_take(lb_state *state, uint32_t *slot, lb_error *err);
 
@@ -76,6 +87,16 @@ static inline uint32_t lb_block_of(uint32_t slot) {
 static inline lb_counter *lb_in_flight(const lb_state *state, uint32_t slot) {
     uint32_t block = lb_block_of(slot);
     return &state->in_flight[block][slot + LB_FIRST_BLOCK - (LB_FIRST_BLOCK << block)];
+}
+
+static inline float *lb_ratio_of(const lb_state *state, uint32_t slot) {
+    uint32_t block = lb_block_of(slot);
+    return &state->ratio[block][slot + LB_FIRST_BLOCK - (LB_FIRST_BLOCK << block)];
+}
+
+static inline lb_pace *lb_pace_of(const lb_state *state, uint32_t slot) {
+    uint32_t block = lb_block_of(slot);
+    return &state->pace[block][slot + LB_FIRST_BLOCK - (LB_FIRST_BLOCK << block)];
 }
 
 static inline lb_record *lb_record_of(const lb_state *state, uint32_t slot) {

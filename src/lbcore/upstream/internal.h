@@ -18,7 +18,7 @@ typedef struct lb_members {
     uint32_t n;
     uint32_t mask;                  /* size of place - 1 */
     uint64_t seed;
-    lb_str *identity;               /* by member index; the bytes are the list's own */
+    lb_name *name;                  /* by member index; the bytes are the list's own */
     uint32_t *weight;               /* as configured, or as set_weight left it */
     uint32_t *place;                /* open addressing over identity: a member index, or LB_NONE */
 } lb_members;

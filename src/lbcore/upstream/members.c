@@ -1,9 +1,9 @@
 /* members: the target list as configured, with a table from identity to index.
  *
- *   one block   | lb_members | identity[n] | weight[n] | place[2^k >= 2 n] | bytes of the identities |
+ *   one block   | lb_members | name[n] | weight[n] | place[2^k >= 2 n] | bytes of the names |
  *
  * The table is what keeps an update linear: it finds duplicates, whom the old list knew, and who is gone.
- * Cost    new O(n + bytes), find O(length), 20 bytes and 2 to 4 table entries of 4 bytes a target.
+ * Cost    new O(n + bytes), find O(length), 52 bytes and 2 to 4 table entries of 4 bytes a target.
  * Keeps   no identity twice; the table is at most half full, so that a probe ends soon.
  */
 #include "upstream/internal.h"
@@ -30,7 +30,7 @@ static uint64_t hash_of(lb_str text, uint64_t seed) {
 /* The entry that names `identity`, or the empty one where it belongs. */
 static uint32_t *place_of(const lb_members *members, lb_str identity) {
     uint32_t at = (uint32_t)hash_of(identity, members->seed) & members->mask;
-    while (members->place[at] != LB_NONE && !lb_str_equal(members->identity[members->place[at]], identity))
+    while (members->place[at] != LB_NONE && !lb_str_equal(members->name[members->place[at]].identity, identity))
         at = (at + 1) & members->mask;
     return &members->place[at];
 }
@@ -82,21 +82,39 @@ static lb_status refuse_twin(const lb_target_spec *target, uint32_t i, uint32_t 
     return status;
 }
 
-/* One block, divided; the table is empty, the bytes of the identities follow it. */
+/* One block, divided; the table is empty, the bytes of the names follow it. */
 static lb_members *reserve(uint32_t n, size_t n_bytes, uint64_t seed) {
     size_t size = 1;
     while (size < 2 * (size_t)n) size *= 2;
-    size_t per_member = sizeof(lb_str) + sizeof(uint32_t);
+    size_t per_member = sizeof(lb_name) + sizeof(uint32_t);
     lb_members *members = lb_alloc(sizeof *members + n * per_member + size * sizeof(uint32_t) + n_bytes);
     if (!members) return NULL;
     members->n = n;
     members->mask = (uint32_t)(size - 1);
     members->seed = seed;
-    members->identity = (lb_str *)(void *)(members + 1);
-    members->weight = (uint32_t *)(void *)(members->identity + n);
+    members->name = (lb_name *)(void *)(members + 1);
+    members->weight = (uint32_t *)(void *)(members->name + n);
     members->place = members->weight + n;
     for (size_t i = 0; i < size; i++) members->place[i] = LB_NONE;
     return members;
+}
+
+static lb_str put(char **bytes, lb_str text) {
+    if (text.len) memcpy(*bytes, text.data, text.len);
+    lb_str copy = {*bytes, text.len};
+    *bytes += text.len;
+    return copy;
+}
+
+/* An identity that is the address shares its bytes. */
+static lb_name copy_name(char **bytes, const lb_target_spec *target) {
+    lb_name name = {.address = put(bytes, target->address), .hash_key = put(bytes, target->hash_key)};
+    name.identity = target->id.len ? put(bytes, target->id) : name.address;
+    return name;
+}
+
+static size_t bytes_of(const lb_target_spec *target) {
+    return target->address.len + target->hash_key.len + target->id.len;
 }
 
 /* Copy every target in; LB_ERR_CONFIG at the first one that is there already. */
@@ -107,10 +125,8 @@ static lb_status enter(lb_members *members, const lb_target_spec *targets, lb_er
         uint32_t *place = place_of(members, identity);
         if (*place != LB_NONE) return refuse_twin(&targets[i], i, *place, err);
         *place = i;
-        memcpy(bytes, identity.data, identity.len);
-        members->identity[i] = (lb_str){bytes, identity.len};
+        members->name[i] = copy_name(&bytes, &targets[i]);
         members->weight[i] = targets[i].weight;
-        bytes += identity.len;
     }
     return LB_OK;
 }
@@ -119,7 +135,7 @@ lb_status lb_members_new(lb_members **out, const lb_target_spec *targets, uint32
     lb_status status = check_all(targets, n, err);
     if (status) return status;
     size_t n_bytes = 0;
-    for (uint32_t i = 0; i < n; i++) n_bytes += identity_of(&targets[i]).len;
+    for (uint32_t i = 0; i < n; i++) n_bytes += bytes_of(&targets[i]);
     lb_members *members = reserve(n, n_bytes, seed);
     if (!members) return lb_no_memory(err, "targets");
     status = enter(members, targets, err);

@@ -25,6 +25,8 @@ lb_status lb_picture_finish(const lb_upstream *up, lb_picture *picture, const lb
                             const uint32_t *old_index, uint64_t now_ns, lb_error *err) {
     lb_view *view = picture->view;
     view->seed = up->spec.seed;
+    view->name = members->name;
+    memcpy(view->full, members->weight, view->n_members * sizeof *view->full);
     for (uint32_t i = 0; i < view->n_members; i++)
         view->weight[i] = may_serve(lb_record_of(up->state, view->slot[i]), now_ns) ? members->weight[i] : 0;
     lb_view_close(view);

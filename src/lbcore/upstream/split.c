@@ -34,7 +34,7 @@ static lb_status build(lb_split *split, const uint32_t *weights, uint32_t n, uin
                        const uint32_t *old_index, lb_error *err) {
     lb_status status = lb_view_new(&split->view, n, NULL, err);
     if (status) return status;
-    for (uint32_t i = 0; i < n; i++) split->view->weight[i] = weights[i];
+    for (uint32_t i = 0; i < n; i++) split->view->weight[i] = split->view->full[i] = weights[i];
     split->view->seed = seed;
     lb_view_close(split->view);
     double param[LB_MAX_PARAMS];

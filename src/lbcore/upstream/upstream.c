@@ -17,7 +17,7 @@ static lb_status check_spec(const lb_upstream_spec *spec, lb_error *err) {
         lb_status status = lb_param_check(&param[i], spec->param[i], err);
         if (status) return status;
     }
-    return LB_OK;
+    return spec->policy->check ? spec->policy->check(spec->param, err) : LB_OK;
 }
 
 lb_status lb_upstream_new(lb_upstream **out, const lb_upstream_spec *spec, const lb_target_spec *targets, uint32_t n,
@@ -68,7 +68,7 @@ static void discard(lb_upstream *up, draft *next) {
 static lb_status seat(lb_upstream *up, draft *next, const lb_target_spec *targets, lb_error *err) {
     lb_view *view = next->picture.view;
     for (uint32_t i = 0; i < view->n_members; i++) {
-        uint32_t old = lb_members_find(up->members, next->members->identity[i]);
+        uint32_t old = lb_members_find(up->members, next->members->name[i].identity);
         if (old != LB_NONE) {
             view->slot[i] = up->hot.view->slot[old];
         } else {
@@ -98,7 +98,7 @@ static lb_status prepare(lb_upstream *up, draft *next, const lb_target_spec *tar
 /* The slots of those whom the next list does not name. */
 static void let_go(lb_upstream *up, const lb_members *next) {
     for (uint32_t i = 0; up->members && i < up->members->n; i++)
-        if (lb_members_find(next, up->members->identity[i]) == LB_NONE)
+        if (lb_members_find(next, up->members->name[i].identity) == LB_NONE)
             lb_state_leave(up->state, up->hot.view->slot[i]);
 }
 
@@ -111,9 +111,10 @@ lb_status lb_upstream_update(lb_upstream *up, const lb_target_spec *targets, uin
         return status;
     }
     let_go(up, next.members);
-    lb_members_free(up->members);
+    lb_members *old = up->members;
     up->members = next.members;
     lb_picture_show(up, next.picture, now_ns);
+    lb_members_free(old);               /* after the View that names its bytes */
     lb_free(next.old_index);
     return LB_OK;
 }

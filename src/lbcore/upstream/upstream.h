@@ -23,6 +23,7 @@
 typedef struct lb_target_spec {
     lb_str id;                      /* empty: the address is the identity */
     lb_str address;
+    lb_str hash_key;                /* what schemes hash instead of the address; empty: nothing given */
     uint32_t weight;                /* 0..LB_MAX_WEIGHT */
     void *user;                     /* the embedder's, handed back by picks; not owned */
 } lb_target_spec;
@@ -78,13 +79,26 @@ uint64_t lb_upstream_due(const lb_upstream *up);                       /* LB_NEV
 /* A member of lb_upstream_view(), or LB_NONE if nobody is usable.  Never allocates unless something was due. */
 uint32_t lb_upstream_pick(lb_upstream *up, uint64_t now_ns);
 
+/* How a target is wanted; {0} says nothing. */
+typedef struct lb_want {
+    const lb_key *key;              /* for keyed policies, which need one; NULL: none.  The others ignore it */
+} lb_want;
+
+/* As pick, for what is wanted.  LB_NONE also where a keyed policy gets no key. */
+uint32_t lb_upstream_choose(lb_upstream *up, const lb_want *want, uint64_t now_ns);
+
+/* As choose, but the member in *call counts one more in flight.  False: nobody can be had. */
+bool lb_upstream_begin(lb_upstream *up, const lb_want *want, uint64_t now_ns, lb_call *call);
+
 /* As pick, but the member in *call counts one more in flight.  False: nobody is usable. */
 bool lb_upstream_acquire(lb_upstream *up, uint64_t now_ns, lb_call *call);
 
 /* The verdict on the call's target (it may be ejected by it); releases nothing.  A stale generation is ignored.
+ * latency_ns: as the caller measured it; LB_NEVER: since the call was acquired.
  * If there is no memory for the View without an ejected target, the ejection stands and lb_upstream_due() is in the
  * past: picks may give the target until the next call that tells the time finds the memory. */
-void lb_upstream_report(lb_upstream *up, const lb_call *call, lb_verdict verdict, uint64_t now_ns);
+void lb_upstream_report(lb_upstream *up, const lb_call *call, lb_verdict verdict, uint64_t latency_ns,
+                        uint64_t now_ns);
 
 /* The call has ended: one less in flight, on its own generation only. */
 void lb_upstream_release(lb_upstream *up, const lb_call *call);
