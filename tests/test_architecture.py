@@ -30,6 +30,9 @@ C_ARROWS = {
 PYTHON_ARROWS = {
     "errors": set(),
     "_core": {"errors"},
+    "options": {"errors"},  # what an upstream can be told; _core is handed them and asks their attributes
+    "affinity": {"errors"},
+    "keys": {"_core", "errors"},
     "engine": {"_core", "errors"},
     "config": {"engine", "errors"},
     "health": {"engine", "errors"},

@@ -79,9 +79,6 @@ def test_wrong_addresses_are_refused(address):
 @pytest.mark.parametrize(
     "more",
     [
-        {"limits": 1},
-        {"slow_start": 30},
-        {"affinity": "cookie"},
         {"shared": "name"},
         {"when_empty": "panic"},
         {"health": "active"},
@@ -92,23 +89,17 @@ def test_what_is_not_there_yet_says_so(more):
         lbcore.Upstream("u", ["a:1"], **more)
 
 
+@pytest.mark.parametrize("field", ["limits", "slow_start", "affinity", "levels"])
+def test_an_option_of_another_kind_is_refused(field):
+    with pytest.raises(lbcore.ConfigError, match=f"^{field}: 'x' is not a"):
+        lbcore.Upstream("u", ["a:1"], **{field: "x"})
+
+
 def test_methods_that_are_not_there_yet_say_so():
     up = lbcore.Upstream("u", ["a:1"])
     for call in (
-        lambda: up.pick(within=1),
-        lambda: up.pick(exclude=[]),
-        lambda: up.acquire(session="s"),
-        lambda: up.acquire(trace=True),
-        lambda: up.attempts(),
-        lambda: up.candidates("k", 2),
-        lambda: up.pick_many(3),
-        lambda: up.pick_keys(["k"]),
-        lambda: up.subset(zone="a"),
-        lambda: up.what_if("k"),
         lambda: up.set_health("a:1", True, hold=True),
-        lambda: up.targets[0].drain(),
-        lambda: lbcore.Target("a", priority=1),
-        lambda: lbcore.Split([lbcore.Backend(up)], by="key"),
+        lambda: lbcore.Target("a", scheme="https"),
         lambda: lbcore.Route("r", filters=[1]),
         lambda: lbcore.Route("r", path_type="regex"),
         lambda: lbcore.Router([], "ingress"),

@@ -18,6 +18,7 @@ from lbcore._core import (
     Route,
     Router,
     Split,
+    Subset,
     Target,
     Upstream,
     policies,
@@ -41,10 +42,14 @@ TYPE_CHECKING = (
 if TYPE_CHECKING:
     from typing import Any
 
+    from lbcore.affinity import Affinity
     from lbcore.config import load
     from lbcore.engine import Engine
+    from lbcore.keys import KeySource
+    from lbcore.options import Levels, Limits, SlowStart
 
 __all__ = [
+    "Affinity",
     "Answer",
     "Backend",
     "BadRequest",
@@ -54,7 +59,10 @@ __all__ = [
     "Engine",
     "Event",
     "Hashed",
+    "KeySource",
     "LbcoreError",
+    "Levels",
+    "Limits",
     "Match",
     "NoKey",
     "NoRoute",
@@ -64,7 +72,9 @@ __all__ = [
     "Problem",
     "Route",
     "Router",
+    "SlowStart",
     "Split",
+    "Subset",
     "Target",
     "Upstream",
     "__version__",
@@ -73,7 +83,15 @@ __all__ = [
     "policy",
 ]
 
-_LATER = {"Engine": "lbcore.engine", "load": "lbcore.config"}
+_LATER = {
+    "Affinity": "lbcore.affinity",
+    "Engine": "lbcore.engine",
+    "KeySource": "lbcore.keys",
+    "Levels": "lbcore.options",
+    "Limits": "lbcore.options",
+    "SlowStart": "lbcore.options",
+    "load": "lbcore.config",
+}
 
 
 def __getattr__(name: str) -> Any:

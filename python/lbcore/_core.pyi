@@ -8,10 +8,14 @@ from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Generic, Literal, Never, Self, TypeVar, final, overload
 
+from lbcore.affinity import Affinity
+from lbcore.options import Levels, Limits, SlowStart
+
 _Item = TypeVar("_Item")
 _Key = str | bytes | int
 _Text = str | bytes
 _Headers = Mapping[str, str] | Iterable[tuple[_Text, _Text]]
+_Exclude = Target | str | Iterable[Target | str]
 _Health = Literal["passive"] | None
 _PathType = Literal["exact", "prefix"]
 
@@ -117,19 +121,24 @@ class Target:
     def upstream(self) -> Upstream | None:
         """The upstream that this live target belongs to; None for a specification."""
     @property
-    def state(self) -> Literal["healthy", "unhealthy", "ejected", "removed"]:
+    def state(self) -> Literal["healthy", "unhealthy", "ejected", "draining", "removed"]:
         """Why it is picked or not; "healthy" for a specification."""
     @property
     def until(self) -> float | None:
-        """When an ejection ends, on the upstream's clock."""
+        """When an ejection or a drain's deadline ends, on the upstream's clock; None: nothing ends by itself."""
+    @property
+    def priority(self) -> int:
+        """0 is served first."""
     @property
     def in_flight(self) -> int:
         """Calls on this target not yet done."""
     @property
     def index(self) -> int:
         """Its place in ``up.targets``; -1 for a specification or a removed target."""
-    def drain(self, deadline: float | None = None) -> None: ...
-    def undrain(self) -> None: ...
+    def drain(self, deadline: float | None = None) -> None:
+        """No new calls but those of its sessions, for ``deadline`` seconds from now (None: without end)."""
+    def undrain(self) -> None:
+        """Take new calls again."""
 
 @final
 class Event:
@@ -165,7 +174,12 @@ class Call:
     @property
     def filters(self) -> tuple[Any, ...]: ...
     @property
-    def why(self) -> None: ...
+    def session(self) -> str | None:
+        """The value to hand to the client, where the upstream has an affinity and a new session began; else None."""
+    @property
+    def why(self) -> dict[str, Any] | None:
+        """The receipt of a call acquired with ``trace=True``, as plain data: ``upstream policy key target priority
+        passed`` (whom the choice passed over, and the reason) ``more_passed runner_up``."""
     def report(
         self,
         status: int | None = None,
@@ -237,13 +251,14 @@ class Upstream:
         policy: str | Policy = "round_robin",
         *,
         health: _Health = "passive",
-        limits: None = None,
-        slow_start: None = None,
-        affinity: None = None,
+        limits: Limits | None = None,
+        slow_start: SlowStart | None = None,
+        affinity: Affinity | None = None,
         when_empty: Literal["fail"] = "fail",
         shared: None = None,
         seed: int | None = None,
         clock: Callable[[], float] | None = None,
+        levels: Levels | None = None,
     ) -> Self: ...
     @property
     def name(self) -> str: ...
@@ -251,35 +266,75 @@ class Upstream:
     def policy(self) -> Policy: ...
     @property
     def targets(self) -> tuple[Target, ...]: ...
+    @property
+    def affinity(self) -> Affinity | None: ...
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[Target]: ...
     def __getitem__(self, id: str | int, /) -> Target: ...
-    def pick(self, key: _Key | None = None, *, within: None = None, exclude: None = None) -> Target:
-        """The next target by the policy; nothing is counted.  Raises :class:`NoTarget` if nobody is usable.
+    def pick(
+        self, key: _Key | None = None, *, within: Subset | None = None, exclude: _Exclude | None = None
+    ) -> Target:
+        """The target for ``key``, or the next by the policy; nothing is counted.
 
-        Cost: about that of an empty Python function, whatever the number of targets (``make bench``).
+        ``within``: of a subset only; ``exclude``: targets or ids that are passed over.  Raises :class:`NoTarget` if
+        nobody is usable, :class:`NoKey` if the policy needs a key.
+        Cost: without arguments about that of an empty Python function, whatever the number of targets (``make bench``).
         """
 
     def pick_or_none(
-        self, key: _Key | None = None, *, within: None = None, exclude: None = None
-    ) -> Target | None: ...
+        self, key: _Key | None = None, *, within: Subset | None = None, exclude: _Exclude | None = None
+    ) -> Target | None:
+        """As :meth:`pick`, but None if nobody is usable."""
+
     def acquire(
         self,
         key: _Key | None = None,
         *,
-        within: None = None,
-        exclude: None = None,
-        session: None = None,
-        trace: Literal[False] = False,
+        within: Subset | None = None,
+        exclude: _Exclude | None = None,
+        session: str | None = None,
+        trace: bool = False,
     ) -> Call:
-        """Pick a target and count one call in flight on it.  Raises :class:`NoTarget`."""
+        """Pick a target and count one call in flight on it.  Raises :class:`NoTarget`, :class:`NoKey`.
 
-    def attempts(self, key: _Key | None = None, *, n: int = 3, within: None = None) -> Iterator[Call]: ...
-    def candidates(self, key: _Key | None, n: int) -> list[Target]: ...
-    def pick_many(self, n: int, out: Any = None) -> Any: ...
-    def pick_keys(self, keys: Any, out: Any = None) -> Any: ...
-    def subset(self, **labels: str) -> Any: ...
-    def what_if(self, key: _Key) -> Any: ...
+        ``session``: the value that the client brought (see :class:`Affinity`); ``trace=True`` fills :attr:`Call.why`.
+        """
+
+    def attempts(
+        self, key: _Key | None = None, *, n: int = 3, within: Subset | None = None
+    ) -> Iterator[Call]:
+        """Up to ``n`` calls on different targets, one after the other, while the retry budget allows.
+
+        Each call is to be done before the next is asked for; leaving the loop leaves the last one open until its own
+        :meth:`Call.done`.  Raises :class:`NoTarget` if there is not even a first one.
+        """
+
+    def candidates(self, key: _Key | None, n: int) -> list[Target]:
+        """The ``n`` targets that picks would give one after the other, all different; moves no cursor."""
+
+    def pick_many(self, n: int, out: Any = None) -> Any:
+        """``n`` picks at once: ``(n,)`` int32 indices into ``targets``, -1 where nobody is usable.
+
+        ``out``: a writable buffer of int32 with room for them, which is returned; None: a new numpy array where numpy is
+        installed, else an ``array.array``.  Cost: a few nanoseconds a pick; long batches let other threads run.
+        """
+
+    def pick_keys(self, keys: Any, out: Any = None) -> Any:
+        """The pick of each key: ``(n,)`` int32 indices into ``targets``, -1 where nobody is usable.
+
+        ``keys``: a list of str, bytes or int, or a buffer of uint64 (numpy arrays are).  ``out`` as for
+        :meth:`pick_many`.
+        """
+
+    def subset(self, **labels: str) -> Subset:
+        """The targets that have all of ``labels``, with a schedule of their own; pass it as ``within=``.
+
+        It stays valid over updates.  Cost: O(targets) now and at each change, O(1) a pick.
+        """
+
+    def what_if(self, key: _Key | None = None) -> dict[str, Any]:
+        """Whom ``key`` (or the next pick) would get, who would come after, and who is out and why, as plain data."""
+
     def update(self, targets: Iterable[Target | str]) -> None:
         """Replace the targets.  Those kept by identity keep in-flight, health and what the schedule owes them."""
 
@@ -296,7 +351,32 @@ class Upstream:
         """Take the events since the last call, oldest first; at most 256 are kept."""
 
     def stats(self) -> dict[str, Any]:
-        """Figures of this moment: ``name policy n_targets n_usable in_flight ejected events_dropped targets``."""
+        """Figures of this moment: ``name policy n_targets n_usable in_flight ejected levels events_dropped targets``."""
+
+@final
+class Subset:
+    """The targets of an upstream that have certain labels; made by :meth:`Upstream.subset`."""
+
+    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
+    @property
+    def up(self) -> Upstream: ...
+    @property
+    def labels(self) -> Mapping[str, str]: ...
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Its targets at this moment, in the order of the upstream's."""
+    def __len__(self) -> int: ...
+
+@final
+class Attempts:
+    """What :meth:`Upstream.attempts` returns."""
+
+    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Call: ...
+
+def combined_hash(previous: int | None, values: Iterable[_Text]) -> int:
+    """Envoy's combination of a request's hashes: ``previous`` (None: none) with that of one source's ``values``."""
 
 @final
 class Backend:
@@ -315,16 +395,19 @@ class Backend:
 class Split:
     """Backends drawn by weight, exactly, before a target is picked inside the one drawn.
 
+    ``by="key"``: the key says the backend, by weight, and keeps it while weights allow (the table of ``hash``).
     ``previous`` hands over what each backend is owed (matched by upstream name), as a reload does.
     """
 
     def __new__(
-        cls, backends: Iterable[Backend], by: None = None, *, previous: Split | None = None
+        cls, backends: Iterable[Backend], by: Literal["key"] | None = None, *, previous: Split | None = None
     ) -> Self: ...
+    @property
+    def by(self) -> str | None: ...
     @property
     def backends(self) -> tuple[Backend, ...]: ...
     def pick(self, key: _Key | None = None) -> Target: ...
-    def acquire(self, key: _Key | None = None) -> Call:
+    def acquire(self, key: _Key | None = None, *, session: str | None = None, trace: bool = False) -> Call:
         """Raises :class:`NoTarget` with ``status`` 500 for an invalid backend's share or no weight at all, 503 for the
         share of a backend without usable targets."""
 

@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "base/str.h"
 #include "hash/hash.h"
+#include "hash/xxh64.h"
 #include "health/passive.h"
 #include "policy/policy.h"
 #include "policy/round_robin.h"

@@ -1,9 +1,15 @@
 /* split: the shares of backends, exact, whatever happens to the list of backends. */
 #include "check.h"
 
+static lb_status make_split(lb_split **out, const uint32_t *weights, uint32_t n, uint64_t seed, const lb_split *previous,
+                            const uint32_t *old_index, lb_error *err) {
+    lb_split_spec spec = {.weight = weights, .n = n, .seed = seed};
+    return lb_split_new(out, &spec, previous, old_index, err);
+}
+
 static lb_split *split_of(const uint32_t *weights, uint32_t n, uint64_t seed) {
     lb_split *split = NULL;
-    CHECK_EQ(lb_split_new(&split, weights, n, seed, NULL, NULL, NULL), LB_OK);
+    CHECK_EQ(make_split(&split, weights, n, seed, NULL, NULL, NULL), LB_OK);
     return split;
 }
 
@@ -12,7 +18,7 @@ static void check_prefixes(lb_split *split, const uint32_t *weights, uint32_t n,
     long long got[8] = {0}, total = 0;
     for (uint32_t i = 0; i < n; i++) total += weights[i];
     for (long long t = 1; t <= n_picks; t++) {
-        uint32_t backend = lb_split_pick(split);
+        uint32_t backend = lb_split_pick(split, NULL);
         CHECK(backend < n);
         if (backend >= n) return;
         got[backend]++;
@@ -41,7 +47,7 @@ static void without_weight_nobody_is_picked(void) {
     static const uint32_t zeros[3] = {0};
     for (uint32_t n = 0; n <= 3; n++) {
         lb_split *split = split_of(zeros, n, 3);
-        CHECK_EQ(lb_split_pick(split), LB_NONE);
+        CHECK_EQ(lb_split_pick(split, NULL), LB_NONE);
         lb_split_free(split);
     }
     lb_split_free(NULL);
@@ -55,12 +61,12 @@ static void debts_survive_a_reload(void) {
     for (int reload = 0; reload < 60; reload++) {
         bool turn = reload % 2;
         for (int t = 0; t < 7; t++) {
-            uint32_t backend = lb_split_pick(split);
+            uint32_t backend = lb_split_pick(split, NULL);
             got[turn ? old_index[backend] : backend]++;
         }
         static const uint32_t back[3] = {1, 2, 0};
         lb_split *next = NULL;
-        CHECK_EQ(lb_split_new(&next, turn ? weights : turned, 3, 3, split, turn ? back : old_index, NULL), LB_OK);
+        CHECK_EQ(make_split(&next, turn ? weights : turned, 3, 3, split, turn ? back : old_index, NULL), LB_OK);
         lb_split_free(split);
         split = next;
     }
@@ -74,9 +80,9 @@ static void debts_survive_a_reload(void) {
 static void the_predecessor_stays_valid(void) {
     static const uint32_t weights[2] = {3, 1}, other[3] = {1, 1, 1}, old_index[3] = {0, LB_NONE, 1};
     lb_split *split = split_of(weights, 2, 3), *twin = split_of(weights, 2, 3), *next = NULL;
-    CHECK_EQ(lb_split_new(&next, other, 3, 3, split, old_index, NULL), LB_OK);
-    for (int t = 0; t < 20; t++) lb_split_pick(next);
-    for (int t = 0; t < 20; t++) CHECK_EQ(lb_split_pick(split), lb_split_pick(twin));
+    CHECK_EQ(make_split(&next, other, 3, 3, split, old_index, NULL), LB_OK);
+    for (int t = 0; t < 20; t++) lb_split_pick(next, NULL);
+    for (int t = 0; t < 20; t++) CHECK_EQ(lb_split_pick(split, NULL), lb_split_pick(twin, NULL));
     lb_split_free(split);
     lb_split_free(twin);
     lb_split_free(next);
@@ -86,24 +92,24 @@ static void wrong_backends_are_refused(void) {
     static uint32_t weights[LB_MAX_BACKENDS + 1] = {1, 2, LB_MAX_WEIGHT + 1};
     lb_split *split = NULL;
     lb_error err = {0};
-    CHECK_EQ(lb_split_new(&split, weights, 3, 0, NULL, NULL, &err), LB_ERR_CONFIG);
+    CHECK_EQ(make_split(&split, weights, 3, 0, NULL, NULL, &err), LB_ERR_CONFIG);
     CHECK_EQ(strcmp(err.field, "backends[2].weight"), 0);
     CHECK_EQ(strcmp(err.reason, "1000001 is not in 0..1000000"), 0);
-    CHECK_EQ(lb_split_new(&split, weights, LB_MAX_BACKENDS + 1, 0, NULL, NULL, &err), LB_ERR_CONFIG);
+    CHECK_EQ(make_split(&split, weights, LB_MAX_BACKENDS + 1, 0, NULL, NULL, &err), LB_ERR_CONFIG);
     CHECK_EQ(strcmp(err.field, "backends"), 0);
     CHECK(strstr(err.reason, "1025") && strstr(err.reason, "1024"));
     CHECK(split == NULL);
     weights[2] = 0;
-    CHECK_EQ(lb_split_new(&split, weights, LB_MAX_BACKENDS, 0, NULL, NULL, &err), LB_OK);
+    CHECK_EQ(make_split(&split, weights, LB_MAX_BACKENDS, 0, NULL, NULL, &err), LB_OK);
     lb_split_free(split);
 }
 
 static lb_status a_split_and_its_successor(void) {
     static const uint32_t weights[3] = {5, 3, 2}, old_index[3] = {0, 1, 2};
     lb_split *split = NULL, *next = NULL;
-    lb_status status = lb_split_new(&split, weights, 3, 0, NULL, NULL, NULL);
-    if (!status) status = lb_split_new(&next, weights, 3, 0, split, old_index, NULL);
-    if (split) CHECK(lb_split_pick(split) < 3);
+    lb_status status = make_split(&split, weights, 3, 0, NULL, NULL, NULL);
+    if (!status) status = make_split(&next, weights, 3, 0, split, old_index, NULL);
+    if (split) CHECK(lb_split_pick(split, NULL) < 3);
     lb_split_free(split);
     lb_split_free(next);
     return status;

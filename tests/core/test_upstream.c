@@ -113,7 +113,7 @@ static lb_call call_to(lb_upstream *up, uint32_t member, uint64_t now_ns) {
     return call;
 }
 
-static void fail_times(lb_upstream *up, const lb_call *call, int n, uint64_t now_ns) {
+static void fail_times(lb_upstream *up, lb_call *call, int n, uint64_t now_ns) {
     for (int i = 0; i < n; i++) lb_upstream_report(up, call, LB_FAILURE, LB_NEVER, now_ns);
 }
 

@@ -328,7 +328,7 @@ static void eject(world *w, member *m) {
 static void report(world *w) {
     static const lb_verdict verdicts[] = {LB_FAILURE, LB_FAILURE, LB_FAILURE, LB_SUCCESS, LB_NEITHER};
     if (w->n_open == 0) return;
-    const lb_call *call = &w->open[next(w, w->n_open)];
+    lb_call *call = &w->open[next(w, w->n_open)];
     lb_verdict verdict = verdicts[next(w, 5)];
     lb_upstream_report(w->up, call, verdict, LB_NEVER, w->now_ns);
     member *m = member_of(w, call);
@@ -343,7 +343,7 @@ static void report(world *w) {
 /* A call that ends twice, after its target has gone: harmless. */
 static void come_late(world *w) {
     if (w->n_closed == 0) return;
-    const lb_call *call = &w->late[next(w, w->n_closed < N_LATE ? w->n_closed : N_LATE)];
+    lb_call *call = &w->late[next(w, w->n_closed < N_LATE ? w->n_closed : N_LATE)];
     if (lb_record_of(lb_upstream_state(w->up), call->slot)->generation == call->generation) return;
     lb_upstream_report(w->up, call, LB_FAILURE, LB_NEVER, w->now_ns);
     lb_upstream_release(w->up, call);

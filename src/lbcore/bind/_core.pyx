@@ -6,12 +6,15 @@ One module from one file a C handle, in order of dependency.  Each class owns it
 and decides nothing.  ``binding=False`` makes a call a third cheaper.
 """
 cimport cython
+from cpython.buffer cimport (PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release,
+                             PyObject_CheckBuffer, PyObject_GetBuffer)
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.math cimport isfinite
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.string cimport memset
 
 from lbcore cimport *
 
@@ -32,8 +35,10 @@ core_version = LBCORE_VERSION.decode()
 include "check.pxi"
 include "policy.pxi"
 include "target.pxi"
+include "want.pxi"
 include "call.pxi"
 include "upstream.pxi"
+include "batch.pxi"
 include "split.pxi"
 include "route.pxi"
 include "match.pxi"

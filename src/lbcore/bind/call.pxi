@@ -25,6 +25,8 @@ cdef class Call:
     cdef readonly Target target
     cdef readonly Upstream upstream
     cdef readonly object backend
+    cdef readonly object session            # the value to hand to the client, where a new session began
+    cdef object receipt
     cdef bint open, judged, handed_over
 
     def __init__(self):
@@ -36,7 +38,7 @@ cdef class Call:
 
     @property
     def why(self):
-        return None
+        return self.receipt
 
     def report(self, status=None, error=None, latency=None, retry_after=None):
         """Give the verdict; releases nothing."""

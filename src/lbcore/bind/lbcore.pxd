@@ -1,5 +1,5 @@
 # lbcore.h for Cython: what the binding uses of the C API, under its own names.
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t
 
 cdef extern from "clock.h" nogil:
     uint64_t lb_clock_ns()
@@ -29,14 +29,20 @@ cdef extern from "lbcore.h" nogil:
     void *lb_alloc(size_t size)
     void lb_free(void *memory)
 
+    uint64_t lb_xxh64(const char *p, size_t n, uint64_t seed)
+    uint64_t lb_rotl64(uint64_t x, int k)
+
     # target
     const uint32_t LB_OFF_UNHEALTHY
     const uint32_t LB_OFF_EJECTED
+    const uint32_t LB_OFF_DRAINING
 
     ctypedef struct lb_record:
         uint32_t generation
         uint32_t off
         uint64_t ejected_until_ns
+        uint64_t drain_until_ns
+        uint32_t n_held
 
     ctypedef struct lb_counter:
         pass
@@ -51,6 +57,8 @@ cdef extern from "lbcore.h" nogil:
     ctypedef struct lb_view:
         uint32_t n_members
         uint32_t n_usable
+        uint64_t total_weight
+        uint32_t *usable
         uint32_t *weight
         uint32_t *slot
         void **user
@@ -104,13 +112,41 @@ cdef extern from "lbcore.h" nogil:
         lb_str address
         lb_str hash_key
         uint32_t weight
+        uint32_t priority
+        uint32_t locality
+        uint32_t locality_weight
+        const uint32_t *labels
+        uint32_t n_labels
         void *user
+
+    ctypedef struct lb_levels:
+        uint32_t overprovisioning
+        uint32_t panic
+
+    const uint32_t LB_SLOW_STEPS
+    const uint32_t LB_MAX_PRIORITIES
+    const uint32_t LB_MAX_LOCALITIES
+
+    ctypedef struct lb_slow_start:
+        uint64_t window_ns
+        uint32_t step[16]
+
+    ctypedef struct lb_limits:
+        uint32_t in_flight
+        uint32_t bound_permille
+        uint32_t margin
+        uint64_t hold_ns
+        uint32_t retry_percent
+        uint32_t retry_per_second
 
     ctypedef struct lb_upstream_spec:
         const lb_policy *policy
         double param[8]
         uint64_t seed
         lb_passive passive
+        lb_levels levels
+        lb_slow_start slow_start
+        lb_limits limits
 
     ctypedef enum lb_event_kind:
         LB_EVENT_EJECTED
@@ -129,12 +165,16 @@ cdef extern from "lbcore.h" nogil:
     ctypedef struct lb_upstream:
         pass
 
+    ctypedef struct lb_subset:
+        pass
+
     ctypedef struct lb_call:
         uint32_t member
         uint32_t slot
         uint32_t generation
         uint64_t started_ns
 
+    void lb_upstream_defaults(lb_upstream_spec *spec)
     lb_status lb_upstream_new(lb_upstream **out, const lb_upstream_spec *spec, const lb_target_spec *targets,
                               uint32_t n, uint64_t now_ns, lb_error *err)
     void lb_upstream_free(lb_upstream *up)
@@ -142,21 +182,63 @@ cdef extern from "lbcore.h" nogil:
                                  lb_error *err)
     lb_status lb_upstream_set_weight(lb_upstream *up, uint32_t member, uint32_t weight, uint64_t now_ns, lb_error *err)
     lb_status lb_upstream_set_health(lb_upstream *up, uint32_t member, bint healthy, uint64_t now_ns, lb_error *err)
+    lb_status lb_upstream_drain(lb_upstream *up, uint32_t member, uint64_t until_ns, uint64_t now_ns, lb_error *err)
+    lb_status lb_upstream_undrain(lb_upstream *up, uint32_t member, uint64_t now_ns, lb_error *err)
     lb_status lb_upstream_advance(lb_upstream *up, uint64_t now_ns, lb_error *err)
     uint64_t lb_upstream_due(const lb_upstream *up)
-    uint32_t lb_upstream_pick(lb_upstream *up, uint64_t now_ns)
-    bint lb_upstream_acquire(lb_upstream *up, uint64_t now_ns, lb_call *call)
+    lb_status lb_upstream_subset(lb_upstream *up, const uint32_t *labels, uint32_t n, uint64_t now_ns, lb_subset **out,
+                                 lb_error *err)
+    void lb_subset_free(lb_subset *subset)
+    const lb_view *lb_subset_view(const lb_subset *subset, uint32_t group)
+
+    ctypedef enum lb_pass:
+        LB_PASS_NOT
+        LB_PASS_EXCLUDED
+        LB_PASS_FULL
+        LB_PASS_BOUND
+
+    const uint32_t LB_MAX_PASSED
+
+    ctypedef struct lb_receipt:
+        uint32_t priority
+        uint32_t runner_up
+        uint32_t n_passed
+        uint32_t passed[16]
+        lb_pass why[16]
 
     ctypedef struct lb_want:
         const lb_key *key
+        const lb_subset *within
+        const uint32_t *exclude
+        uint32_t n_exclude
+        lb_receipt *receipt
 
+    uint32_t lb_upstream_pick(lb_upstream *up, uint64_t now_ns)
     uint32_t lb_upstream_choose(lb_upstream *up, const lb_want *want, uint64_t now_ns)
+    bint lb_upstream_acquire(lb_upstream *up, uint64_t now_ns, lb_call *call)
     bint lb_upstream_begin(lb_upstream *up, const lb_want *want, uint64_t now_ns, lb_call *call)
-    void lb_upstream_report(lb_upstream *up, const lb_call *call, lb_verdict verdict, uint64_t latency_ns,
-                            uint64_t now_ns)
+    void lb_upstream_begin_on(lb_upstream *up, uint32_t member, uint64_t now_ns, lb_call *call)
+    bint lb_upstream_serves_session(const lb_upstream *up, uint32_t member, uint64_t now_ns)
+    void lb_upstream_first_try(lb_upstream *up, uint64_t now_ns)
+    bint lb_upstream_may_retry(lb_upstream *up, uint64_t now_ns)
+    uint32_t lb_upstream_candidates(lb_upstream *up, const lb_want *want, uint32_t *out, uint32_t n, uint64_t now_ns)
+    void lb_upstream_pick_many(lb_upstream *up, int32_t *out, uint32_t n, uint64_t now_ns)
+    void lb_upstream_pick_keys(lb_upstream *up, const lb_key *keys, int32_t *out, uint32_t n, uint64_t now_ns)
+
+    ctypedef struct lb_batch:
+        pass
+
+    bint lb_batch_begin(lb_batch *batch, lb_upstream *up, uint32_t n, bint keyed, uint64_t now_ns)
+    void lb_batch_turns(const lb_batch *batch, int32_t *out, uint32_t n)
+    void lb_batch_keys(const lb_batch *batch, const lb_key *keys, int32_t *out, uint32_t n)
+    void lb_batch_end(lb_batch *batch)
+
+    void lb_upstream_report(lb_upstream *up, lb_call *call, lb_verdict verdict, uint64_t latency_ns, uint64_t now_ns)
     void lb_upstream_release(lb_upstream *up, const lb_call *call)
     const lb_view *lb_upstream_view(const lb_upstream *up)
     lb_state *lb_upstream_state(const lb_upstream *up)
+    uint32_t lb_upstream_levels(const lb_upstream *up, uint32_t *priority, uint32_t *percent, uint32_t n)
+    uint32_t lb_upstream_bound(const lb_upstream *up, uint32_t member)
     bint lb_upstream_next_event(lb_upstream *up, lb_event *out, uint64_t *dropped)
     bint lb_upstream_is_replaying(const lb_upstream *up)
     void *lb_upstream_replay_user(lb_upstream *up)
@@ -165,10 +247,16 @@ cdef extern from "lbcore.h" nogil:
     ctypedef struct lb_split:
         pass
 
-    lb_status lb_split_new(lb_split **out, const uint32_t *weights, uint32_t n, uint64_t seed,
-                           const lb_split *previous, const uint32_t *old_index, lb_error *err)
+    ctypedef struct lb_split_spec:
+        const uint32_t *weight
+        const lb_str *name
+        uint32_t n
+        uint64_t seed
+
+    lb_status lb_split_new(lb_split **out, const lb_split_spec *spec, const lb_split *previous,
+                           const uint32_t *old_index, lb_error *err)
     void lb_split_free(lb_split *split)
-    uint32_t lb_split_pick(lb_split *split)
+    uint32_t lb_split_pick(lb_split *split, const lb_key *key)
 
     # route
     ctypedef enum lb_path_type:

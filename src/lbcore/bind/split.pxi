@@ -17,6 +17,10 @@ cdef class Backend:
         self.weight = <uint32_t>whole("weight", weight, LB_MAX_WEIGHT)
         self.filters = ()
 
+    cdef object key(self, Split split, key):
+        """A split by key has a use for it; its upstreams may have none, and are not to warn."""
+        return key if self.upstream.keyed or split.by is None else None
+
     def __repr__(self):
         return f"Backend({self.upstream!r}, weight={self.weight})"
 
@@ -27,50 +31,71 @@ cdef class Split:
 
     cdef lb_split *ptr
     cdef readonly tuple backends
+    cdef readonly str by
 
     def __cinit__(self, backends, by=None, *, previous=None):
         cdef lb_error err
-        cdef uint32_t *weights
+        cdef lb_split_spec spec
+        cdef uint32_t *weights = NULL
+        cdef lb_str *names = NULL
         cdef Split old = previous
         cdef size_t i, n
-        if by is not None:
-            not_yet("by= of a split")
+        if by not in (None, "key"):
+            raise ConfigError("by", f"{shown(by)} is not 'key' or None")
+        self.by = by
         self.backends = tuple(backend_of(item, i) for i, item in enumerate(backends))
         n = len(self.backends)
         weights = <uint32_t *>lb_alloc_array(2 * n, sizeof(uint32_t))
-        if not weights:
-            raise MemoryError()
+        names = <lb_str *>lb_alloc_array(n, sizeof(lb_str))
         try:
+            if not weights or not names:
+                raise MemoryError()
+            held = backend_names(self.backends)
             places = places_before(old.backends, self.backends) if old is not None else ()
             for i in range(n):
                 weights[i] = (<Backend>self.backends[i]).weight
                 weights[n + i] = LB_NONE if old is None or places[i] is None else places[i]
-            check(lb_split_new(&self.ptr, weights, <uint32_t>n, 0, old.ptr if old is not None else NULL, weights + n,
-                               &err), &err)
+                names[i] = utf8_of(held[i])
+            spec = lb_split_spec(weight=weights, name=NULL, n=<uint32_t>n, seed=0)
+            if by is not None:
+                spec.name = names
+            check(lb_split_new(&self.ptr, &spec, old.ptr if old is not None else NULL, weights + n, &err), &err)
         finally:
             lb_free(weights)
+            lb_free(names)
 
     def __dealloc__(self):
         lb_split_free(self.ptr)
 
     def pick(self, key=None):
-        """The next target; nothing is counted.  Raises NoTarget."""
-        return self.draw().upstream.pick(key)
+        """The next target; nothing is counted.  Raises NoTarget, NoKey."""
+        cdef Backend backend = self.draw(key)
+        return backend.upstream.pick(backend.key(self, key))
 
-    def acquire(self, key=None):
-        """Draw a backend, pick a target inside it, count one call in flight.  Raises NoTarget."""
-        cdef Backend backend = self.draw()
-        cdef Call call = backend.upstream.begin(key, None, None)
+    def acquire(self, key=None, *, session=None, trace=False):
+        """Draw a backend, pick a target inside it, count one call in flight.  Raises NoTarget, NoKey."""
+        cdef Backend backend = self.draw(key)
+        cdef Call call
+        if session is None and not trace and backend.upstream.affinity is None:
+            call = backend.upstream.begin(backend.key(self, key), None, None)
+        else:
+            call = backend.upstream.acquire(backend.key(self, key), session=session, trace=trace)
         call.backend = backend
         return call
 
     def attempts(self, key=None, *, n=3):
-        """Not available yet."""
-        not_yet("attempts")
+        """Draw a backend; calls on different targets inside it, one after the other."""
+        cdef Backend backend = self.draw(key)
+        return attempts_of(backend.upstream, backend.key(self, key), whole("n", n, 2**31), None, backend)
 
-    cdef Backend draw(self):
-        cdef uint32_t i = lb_split_pick(self.ptr)
+    cdef Backend draw(self, key):
+        cdef lb_key k
+        cdef uint32_t i
         cdef Backend backend
+        digits = None if key is None else key_of(key, &k)
+        if key is None and self.by is not None:
+            raise NoKey("split", "by='key'")
+        i = lb_split_pick(self.ptr, NULL if key is None else &k)
         if i == LB_NONE:
             raise NoTarget("no backend has a weight", status=500)
         backend = <Backend>self.backends[i]
@@ -80,6 +105,17 @@ cdef class Split:
 
     def __repr__(self):
         return f"Split({list(self.backends)!r})"
+
+
+cdef list backend_names(tuple backends):
+    """What stands for each backend in a split by key: its upstream's name, numbered where it comes again."""
+    cdef Backend b
+    seen, found = {}, []
+    for b in backends:
+        name = b.upstream.name if b.upstream is not None else ""
+        seen[name] = seen.get(name, 0) + 1
+        found.append(name if seen[name] == 1 else f"{name} {seen[name]}")
+    return found
 
 
 cdef Backend backend_of(item, Py_ssize_t place):

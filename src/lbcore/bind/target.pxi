@@ -6,7 +6,7 @@ cdef class Target:
 
     cdef readonly str address, id
     cdef readonly str hash_key
-    cdef readonly uint32_t weight
+    cdef readonly uint32_t weight, priority
     cdef readonly object labels, data
     cdef Upstream up                    # None: a specification, or its upstream is gone
     cdef uint32_t slot, generation
@@ -18,8 +18,7 @@ cdef class Target:
         self.address = checked_text("address", address)
         self.id = self.address if id is None else checked_text("id", id)
         self.weight = <uint32_t>whole("weight", weight, LB_MAX_WEIGHT)
-        if whole("priority", priority, 2**32 - 1):
-            not_yet("priority")
+        self.priority = <uint32_t>whole("priority", priority, LB_MAX_PRIORITIES - 1)
         if scheme is not None or path != "":
             not_yet("scheme or path of a target")
         self.hash_key = None if hash_key is None else checked_text("hash_key", hash_key)
@@ -52,7 +51,9 @@ cdef class Target:
         if record:
             if record.off & LB_OFF_UNHEALTHY:
                 return "unhealthy"
-            return "ejected" if record.off & LB_OFF_EJECTED else "healthy"
+            if record.off & LB_OFF_EJECTED:
+                return "ejected"
+            return "draining" if record.off & LB_OFF_DRAINING else "healthy"
         return "healthy" if self.up is None else "removed"
 
     @property
@@ -60,6 +61,8 @@ cdef class Target:
         cdef lb_record *record = self.record()
         if record and record.off & LB_OFF_EJECTED:
             return seconds(record.ejected_until_ns)
+        if record and record.off & LB_OFF_DRAINING:
+            return None if record.drain_until_ns == LB_NEVER else seconds(record.drain_until_ns)
         return None
 
     @property
@@ -70,15 +73,30 @@ cdef class Target:
         record = lb_record_of(lb_upstream_state(self.up.ptr), self.slot)
         if record.generation != self.generation:
             return 0
-        return lb_counter_read(lb_in_flight(lb_upstream_state(self.up.ptr), self.slot))
+        return lb_counter_read(lb_in_flight(lb_upstream_state(self.up.ptr), self.slot)) - record.n_held
 
     def drain(self, deadline=None):
-        """Not available yet."""
-        not_yet("drain")
+        """No new calls but those of its sessions, for ``deadline`` seconds from now (None: without end)."""
+        cdef lb_error err
+        cdef uint64_t now, until = LB_NEVER
+        self.must_be_live("drain")
+        now = self.up.now()
+        if deadline is not None:
+            if isinstance(deadline, bool) or not isinstance(deadline, (int, float)) or not 0 <= deadline <= 1e9:
+                raise ConfigError("deadline", f"{shown(deadline)} is not a time in 0..1e9 seconds")
+            until = now + <uint64_t>(<double>deadline * 1e9)
+        check(lb_upstream_drain(self.up.ptr, <uint32_t>self.index, until, now, &err), &err)
 
     def undrain(self):
-        """Not available yet."""
-        not_yet("undrain")
+        """Take new calls again."""
+        cdef lb_error err
+        self.must_be_live("undrain")
+        check(lb_upstream_undrain(self.up.ptr, <uint32_t>self.index, self.up.now(), &err), &err)
+
+    cdef int must_be_live(self, what) except -1:
+        if self.up is None or self.index < 0:
+            raise LbcoreError(f"{what}: {self.address} is not a target of an upstream")
+        return 0
 
     cdef lb_record *record(self):
         """Its record while it is a member, else NULL."""
@@ -89,7 +107,7 @@ cdef class Target:
     cdef Target live(self, Upstream up):
         """A live copy for ``up``; its place comes with ``settle``."""
         cdef Target copy = Target.__new__(Target, self.address, id=self.id, weight=self.weight,
-                                          hash_key=self.hash_key)
+                                          priority=self.priority, hash_key=self.hash_key)
         copy.up = up
         copy.labels, copy.data = self.labels, self.data
         return copy
@@ -97,19 +115,20 @@ cdef class Target:
     cdef void become(self, Target spec):
         """Take over what an update says of this identity."""
         self.address, self.weight, self.labels, self.data = spec.address, spec.weight, spec.labels, spec.data
-        self.hash_key = spec.hash_key
+        self.hash_key, self.priority = spec.hash_key, spec.priority
 
     def __reduce__(self):
-        return (remade_target, (self.address, self.id, self.weight, dict(self.labels), self.data, self.hash_key))
+        return (remade_target, (self.address, self.id, self.weight, dict(self.labels), self.data, self.hash_key,
+                                self.priority))
 
     def __repr__(self):
         named = "" if self.id == self.address else f", id={self.id!r}"
         return f"Target({self.address!r}{named}, weight={self.weight})"
 
 
-def remade_target(address, id, weight, labels, data, hash_key=None):
+def remade_target(address, id, weight, labels, data, hash_key=None, priority=0):
     """A specification from a pickle."""
-    return Target(address, id=id, weight=weight, labels=labels, data=data, hash_key=hash_key)
+    return Target(address, id=id, weight=weight, labels=labels, data=data, hash_key=hash_key, priority=priority)
 
 
 cdef object NO_LABELS = MappingProxyType({})

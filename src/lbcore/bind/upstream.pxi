@@ -1,6 +1,7 @@
 # Upstream: owner of one lb_upstream and of the live targets that its Views point at.
 
 cdef object EVENT_KINDS = ("ejected", "recovered", "unhealthy", "healthy")
+cdef object PASS_REASONS = ("", "excluded", "at its limit", "over its bound")
 cdef Py_ssize_t MOST_REASONS = 64       # how many targets a NoTarget names
 
 
@@ -12,31 +13,39 @@ cdef class Upstream:
     cdef readonly str name
     cdef readonly Policy policy
     cdef readonly tuple targets
-    cdef dict by_id
-    cdef object clock
+    cdef readonly object affinity
+    cdef dict by_id, by_tag             # by_tag: identities by what stands for them in sessions
+    cdef dict numbers                   # of labels, (name, value): what the core knows them by
+    cdef dict places                    # numbers of localities
+    cdef object clock, levels
     cdef bint warned, keyed, learns
     cdef uint64_t dropped
 
     def __cinit__(self, name, targets, policy="round_robin", *, health="passive", limits=None, slow_start=None,
-                  affinity=None, when_empty="fail", shared=None, seed=None, clock=None):
+                  affinity=None, when_empty="fail", shared=None, seed=None, clock=None, levels=None):
         cdef lb_upstream_spec spec
         self.name = checked_text("name", name)
         self.policy = policy if isinstance(policy, Policy) else policy_named(policy)
-        if limits is not None or slow_start is not None or affinity is not None or shared is not None:
-            not_yet("limits=, slow_start=, affinity= or shared= of an upstream")
+        if shared is not None:
+            not_yet("shared= of an upstream")
         if when_empty != "fail":
             not_yet(f"when_empty={shown(when_empty)}")
         if health not in ("passive", None):
             not_yet(f"health={shown(health)}")
         if clock is not None and not callable(clock):
             raise ConfigError("clock", f"{shown(clock)} is not callable")
-        self.clock = clock
-        self.targets, self.by_id = (), {}
+        self.clock, self.levels, self.affinity = clock, levels, affinity
+        self.targets, self.by_id, self.by_tag, self.numbers, self.places = (), {}, {}, {}, {}
         self.keyed, self.learns = self.policy.ptr.walk != NULL, self.policy.ptr.observe != NULL
+        lb_upstream_defaults(&spec)
         spec.policy = self.policy.ptr
         spec.param = self.policy.param
         spec.seed = new_seed() if seed is None else whole("seed", seed, 2**64 - 1)
-        spec.passive = lb_passive_default if health == "passive" else lb_passive_off
+        if health is None:
+            spec.passive = lb_passive_off
+        configure(&spec, limits, slow_start, levels)
+        if affinity is not None and not hasattr(affinity, "seal"):
+            raise ConfigError("affinity", f"{shown(affinity)} is not an Affinity")
         self.publish(targets, &spec)
 
     def __dealloc__(self):
@@ -57,41 +66,31 @@ cdef class Upstream:
 
     def acquire(self, key=None, *, within=None, exclude=None, session=None, trace=False):
         """Pick a target and count one call in flight on it.  Raises NoTarget, NoKey."""
-        if session is not None or trace:
-            not_yet("session= or trace=")
-        return self.begin(key, within, exclude)
+        if session is not None or self.affinity is not None:
+            return self.resumed(key, within, exclude, session, trace)
+        return self.traced(key, within, exclude) if trace else self.begin(key, within, exclude)
 
     cdef object chosen(self, key, within, exclude):
-        cdef lb_want want
-        cdef lb_key k
-        digits = self.wanted(&want, &k, key, within, exclude)
-        return self.user(lb_upstream_choose(self.ptr, &want, self.coarse()))
+        cdef Want want = self.wanted(key, within, exclude)
+        return self.user(lb_upstream_choose(self.ptr, &want.c, self.coarse()))
 
     cdef Call begin(self, key, within, exclude):
-        cdef lb_want want
-        cdef lb_key k
+        cdef Want want = self.wanted(key, within, exclude)
         cdef Call call = Call.__new__(Call)
-        digits = self.wanted(&want, &k, key, within, exclude)
-        if not lb_upstream_begin(self.ptr, &want, self.start(), &call.c):
+        if not lb_upstream_begin(self.ptr, &want.c, self.start(), &call.c):
             raise self.nobody()
         return self.opened(call)
 
-    cdef object wanted(self, lb_want *want, lb_key *k, key, within, exclude):
-        """Fill in ``want``; what is returned must live as long as it is used."""
-        digits = None
-        want.key = NULL
-        if within is not None or exclude is not None:
-            not_yet("within= or exclude=")
-        if key is not None:
-            digits = key_of(key, k)
-            want.key = k
-            if not self.keyed and not self.warned:
-                self.warned = True
-                warnings.warn(f"upstream {self.name!r}: {self.policy.name} does not use keys", ConfigWarning,
-                              stacklevel=2)
-        elif self.keyed:
-            raise NoKey(self.name, self.policy.name)
-        return digits
+    cdef Want wanted(self, key, within, exclude):
+        """What the core is asked; the keys' bytes live as long as it does."""
+        cdef Want want = want_of(self, key, within, exclude)
+        if key is None:
+            if self.keyed:
+                raise NoKey(self.name, self.policy.name)
+        elif not self.keyed and not self.warned:
+            self.warned = True
+            warnings.warn(f"upstream {self.name!r}: {self.policy.name} does not use keys", ConfigWarning, stacklevel=2)
+        return want
 
     cdef inline Call opened(self, Call call):
         call.open = True
@@ -101,6 +100,111 @@ cdef class Upstream:
 
     cdef inline object user(self, uint32_t member):
         return None if member == LB_NONE else <object>lb_upstream_view(self.ptr).user[member]
+
+    # ---- sessions and receipts ------------------------------------------------------------------------------
+
+    cdef Call resumed(self, key, within, exclude, session, trace):
+        """A call of a session: on its target while that serves it, else a new session on another."""
+        cdef Call call
+        cdef Target home
+        cdef uint64_t now = self.now()
+        if self.affinity is None:
+            raise ConfigError("session", f"upstream {self.name!r} has no affinity=")
+        home = self.by_id.get(self.by_tag.get(self.affinity.open(session)))
+        if home is not None and self.serves(home, now) and within is None and exclude is None:
+            call = Call.__new__(Call)
+            lb_upstream_begin_on(self.ptr, <uint32_t>home.index, now, &call.c)
+            self.opened(call)
+            call.receipt = {"upstream": self.name, "target": home.id, "session": "kept"} if trace else None
+            return call
+        call = self.traced(key, within, exclude) if trace else self.begin(key, within, exclude)
+        call.session = self.affinity.seal(self.affinity.tag(call.target.id))
+        return call
+
+    cdef bint serves(self, Target home, uint64_t now):
+        if not lb_upstream_serves_session(self.ptr, <uint32_t>home.index, now):
+            return False
+        return self.affinity.on_drain == "keep" or home.state != "draining"
+
+    cdef Call traced(self, key, within, exclude):
+        cdef Want want = self.wanted(key, within, exclude)
+        cdef Call call = Call.__new__(Call)
+        cdef lb_receipt receipt
+        want.c.receipt = &receipt
+        if not lb_upstream_begin(self.ptr, &want.c, self.start(), &call.c):
+            raise self.nobody()
+        self.opened(call)
+        call.receipt = self.receipt_of(&receipt, call.target, key)
+        return call
+
+    cdef dict receipt_of(self, lb_receipt *receipt, Target target, key):
+        """What a choice came from, as plain data."""
+        cdef uint32_t i
+        runner_up = self.user(receipt.runner_up)
+        passed = [
+            {"target": (<Target>self.user(receipt.passed[i])).id, "reason": PASS_REASONS[<int>receipt.why[i]]}
+            for i in range(min(receipt.n_passed, LB_MAX_PASSED))
+        ]
+        return {
+            "upstream": self.name,
+            "policy": self.policy.name,
+            "key": None if key is None else plain_key(key),
+            "target": target.id,
+            "priority": receipt.priority,
+            "passed": passed,
+            "more_passed": receipt.n_passed - len(passed),
+            "runner_up": None if runner_up is None else runner_up.id,
+        }
+
+    def what_if(self, key=None):
+        """Whom ``key`` (or the next pick) would get, who would come after, and what speaks against each."""
+        cdef Target t
+        cdef uint32_t bound
+        first = self.candidates(key, min(len(self.targets), MOST_REASONS))
+        found = []
+        for t in first:
+            bound = lb_upstream_bound(self.ptr, <uint32_t>t.index)
+            found.append({
+                "target": t.id, "weight": t.weight, "priority": t.priority, "state": t.state, "in_flight": t.in_flight,
+                "limit": None if bound == LB_NONE else bound,
+            })
+        return {
+            "upstream": self.name,
+            "policy": self.policy.name,
+            "key": None if key is None else plain_key(key),
+            "target": first[0].id if first else None,
+            "candidates": found,
+            "out": {t.id: self.reason(t) for t in self.targets[:MOST_REASONS] if t not in first},
+        }
+
+    def candidates(self, key, n):
+        """The ``n`` targets that picks would give one after the other, all different; moves no cursor."""
+        cdef Want want = self.wanted(key, None, None)
+        cdef uint32_t i, most = <uint32_t>min(whole("n", n, 2**31), len(self.targets))
+        cdef uint32_t *out = <uint32_t *>lb_alloc_array(most, sizeof(uint32_t))
+        if not out:
+            raise MemoryError()
+        try:
+            most = lb_upstream_candidates(self.ptr, &want.c, out, most, self.coarse())
+            return [self.user(out[i]) for i in range(most)]
+        finally:
+            lb_free(out)
+
+    def pick_many(self, n, out=None):
+        """``n`` picks at once, as indices into ``targets`` (-1: nobody is usable)."""
+        return pick_many(self, n, out)
+
+    def pick_keys(self, keys, out=None):
+        """The pick of each key, as indices into ``targets`` (-1: nobody is usable)."""
+        return pick_keys(self, keys, out)
+
+    def attempts(self, key=None, *, n=3, within=None):
+        """Calls on different targets, one after the other, while retries are within the budget."""
+        return attempts_of(self, key, whole("n", n, 2**31), within, None)
+
+    def subset(self, **labels):
+        """The targets that have all of ``labels``, with a schedule of their own; pass it as ``within=``."""
+        return subset_of(self, labels)
 
     # ---- the same without arguments: see hot.pxi ------------------------------------------------------------
 
@@ -128,34 +232,16 @@ cdef class Upstream:
         if due != LB_NEVER:
             now = self.now()
             retry_after = seconds(due - now) if due > now else 0.0
-        reasons = {t.id: t.state if t.weight else "weight 0" for t in self.targets[:MOST_REASONS]}
+        reasons = {t.id: self.reason(t) for t in self.targets[:MOST_REASONS]}
         return NoTarget(self.name, retry_after=retry_after, reasons=reasons)
 
-    # ---- what is not there yet ------------------------------------------------------------------------------
-
-    def attempts(self, key=None, *, n=3, within=None):
-        """Not available yet."""
-        not_yet("attempts")
-
-    def candidates(self, key, n):
-        """Not available yet."""
-        not_yet("candidates")
-
-    def pick_many(self, n, out=None):
-        """Not available yet."""
-        not_yet("pick_many")
-
-    def pick_keys(self, keys, out=None):
-        """Not available yet."""
-        not_yet("pick_keys")
-
-    def subset(self, **labels):
-        """Not available yet."""
-        not_yet("subset")
-
-    def what_if(self, key):
-        """Not available yet."""
-        not_yet("what_if")
+    cdef str reason(self, Target t):
+        """Why a target is not picked, as far as one word goes; "passed over" where only this pick says so."""
+        if t.weight == 0:
+            return "weight 0"
+        if t.state != "healthy":
+            return t.state
+        return "passed over" if lb_upstream_view(self.ptr).weight[t.index] else "not its priority's turn"
 
     # ---- changes --------------------------------------------------------------------------------------------
 
@@ -203,28 +289,30 @@ cdef class Upstream:
         cdef lb_target_spec *array
         cdef lb_status status
         cdef Target given, live
+        cdef uint32_t *labels = NULL
+        cdef size_t n_labels = 0
         specs, lives = [], []
         if isinstance(targets, (str, bytes)):
             raise ConfigError("targets", f"{shown(targets)} is a string, not a list of targets")
         for item in targets:
-            specs.append(target_spec(item, len(specs)))
+            given = target_spec(item, len(specs))
+            specs.append(given)
+            n_labels += len(given.labels)
         array = <lb_target_spec *>lb_alloc_array(len(specs), sizeof(lb_target_spec))
-        if not array:
-            raise MemoryError()
+        labels = <uint32_t *>lb_alloc_array(n_labels, sizeof(uint32_t))
         try:
+            if not array or not labels:
+                raise MemoryError()
+            n_labels = 0
             for i, given in enumerate(specs):
                 live = self.by_id.get(given.id)
                 if live is None:
                     live = given.live(self)
                 lives.append(live)
-                array[<size_t>i].id = utf8_of(given.id)
-                array[<size_t>i].address = utf8_of(given.address)
-                array[<size_t>i].hash_key.data, array[<size_t>i].hash_key.len = NULL, 0
-                if given.hash_key is not None:
-                    array[<size_t>i].hash_key = utf8_of(given.hash_key)
-                array[<size_t>i].weight = given.weight
+                n_labels += self.describe(given, i, &array[<size_t>i], labels + n_labels)
                 array[<size_t>i].user = <void *>live
             members, by_id = tuple(lives), {t.id: t for t in lives}
+            by_tag = {} if self.affinity is None else {self.affinity.tag(id): id for id in by_id}
             now = self.now()
             if spec:
                 status = lb_upstream_new(&self.ptr, spec, array, <uint32_t>len(lives), now, &err)
@@ -233,8 +321,38 @@ cdef class Upstream:
             check(status, &err)
         finally:
             lb_free(array)
+            lb_free(labels)
+        self.by_tag = by_tag
         self.settle(specs, members, by_id)
         return 0
+
+    cdef uint32_t describe(self, Target given, Py_ssize_t place, lb_target_spec *out, uint32_t *labels) except? 0:
+        """Fill in what the core is told of a target; returns how many labels it has."""
+        memset(out, 0, sizeof(lb_target_spec))
+        out.id, out.address = utf8_of(given.id), utf8_of(given.address)
+        out.weight, out.priority = given.weight, given.priority
+        out.labels, out.n_labels = labels, <uint32_t>len(given.labels)
+        if given.hash_key is not None:
+            out.hash_key = utf8_of(given.hash_key)
+        for i, number in enumerate(sorted([self.number(pair) for pair in given.labels.items()])):
+            labels[<size_t>i] = number
+        if self.levels is not None and self.levels.locality is not None:
+            where = given.labels.get(self.levels.locality)
+            out.locality = self.locality(where, place)
+            out.locality_weight = self.levels.weights.get(where, self.levels.default_weight)
+        return out.n_labels
+
+    cdef uint32_t number(self, pair) except? 0:
+        """The number by which the core knows a label."""
+        return self.numbers.setdefault(pair, len(self.numbers) + 1)
+
+    cdef uint32_t locality(self, where, Py_ssize_t place) except? 0:
+        """The number of a locality; targets without the label are a locality of their own."""
+        found = self.places.setdefault(where, len(self.places) + 1)
+        if found >= LB_MAX_LOCALITIES:
+            raise ConfigError(f"targets[{place}].labels", f"{shown(where)} would be locality {found}; an upstream "
+                                                          f"knows at most {LB_MAX_LOCALITIES - 1}")
+        return found
 
     cdef int settle(self, list specs, tuple lives, dict by_id) except -1:
         """The core has taken the list: make the live objects say the same.  Allocates nothing: it must not fail."""
@@ -289,9 +407,17 @@ cdef class Upstream:
             "n_usable": view.n_usable,
             "in_flight": sum(t["in_flight"] for t in targets),
             "ejected": sum(t["state"] == "ejected" for t in targets),
+            "levels": self.shares(),
             "events_dropped": self.dropped,
             "targets": targets,
         }
+
+    cdef dict shares(self):
+        """What each priority takes of the load, in percent."""
+        cdef uint32_t priority[128]
+        cdef uint32_t percent[128]
+        cdef uint32_t i, n = lb_upstream_levels(self.ptr, priority, percent, 128)
+        return {priority[i]: percent[i] for i in range(n)}
 
     cdef uint64_t now(self) except? 0:
         return lb_clock_ns() if self.clock is None else nanoseconds(self.clock())
@@ -331,3 +457,29 @@ cdef Target target_spec(item, Py_ssize_t place):
         return Target(item)
     except ConfigError as error:
         raise ConfigError(f"targets[{place}].address", error.problems[0].reason) from None
+
+
+cdef int configure(lb_upstream_spec *spec, limits, slow_start, levels) except -1:
+    """Hand over the options; lbcore.options has checked their values."""
+    cdef int i
+    if limits is not None:
+        if not hasattr(limits, "error_hold"):
+            raise ConfigError("limits", f"{shown(limits)} is not a Limits")
+        spec.limits.in_flight = limits.in_flight or 0
+        spec.limits.bound_permille = <uint32_t>round(1000 * limits.bound) if limits.bound else 0
+        spec.limits.margin = limits.margin
+        spec.limits.hold_ns = <uint64_t>(1e9 * limits.error_hold)
+        spec.limits.retry_percent = limits.retry_percent
+        spec.limits.retry_per_second = limits.retry_per_second
+    if slow_start is not None:
+        if not hasattr(slow_start, "steps"):
+            raise ConfigError("slow_start", f"{shown(slow_start)} is not a SlowStart")
+        spec.slow_start.window_ns = <uint64_t>(1e9 * slow_start.window)
+        for i, step in enumerate(slow_start.steps):
+            spec.slow_start.step[i] = step
+    if levels is not None:
+        if not hasattr(levels, "overprovisioning"):
+            raise ConfigError("levels", f"{shown(levels)} is not a Levels")
+        spec.levels.overprovisioning = levels.overprovisioning if levels.spill else 0
+        spec.levels.panic = levels.panic
+    return 0

@@ -104,6 +104,7 @@ typedef struct lb_policy {
     /* The hash of a key by which peers also choose the priority level.  NULL: XXH64 of the text. */
     uint64_t (*hash)(const void *state, const lb_key *key);
 
+    bool pure;                      /* walk() writes nothing: any number of threads may walk at once */
     bool load_aware;                /* a failed call stays counted for a while, so that failing fast is not being idle */
     bool bounded;                   /* the core keeps loads below a bound: params[0] is its factor, params[1] its margin */
 } lb_policy;

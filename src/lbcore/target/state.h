@@ -12,7 +12,7 @@
  * A slot belongs to one target identity until it is released; then its generation goes up, so that a
  * call which ends late finds a stranger's generation and touches nothing.  Blocks never move: the
  * address of a counter is good for the life of the State.
- * Cost    72 bytes a slot; less than 1.5 KiB for a State of up to 16 targets.
+ * Cost    96 bytes a slot; less than 2 KiB for a State of up to 16 targets.
  * Keeps   in_flight is atomic; records are written by the owner of the upstream only.
  */
 #ifndef LBCORE_TARGET_STATE_H
@@ -29,6 +29,7 @@
 enum {
     LB_OFF_UNHEALTHY = 1u << 0,     /* set_health(false): an active check or the operator says so */
     LB_OFF_EJECTED = 1u << 1,       /* passive health took it out until record.ejected_until_ns */
+    LB_OFF_DRAINING = 1u << 2,      /* serves its sessions until record.drain_until_ns, nobody else */
 };
 
 typedef struct lb_record {
@@ -38,6 +39,9 @@ typedef struct lb_record {
     uint32_t ejections;             /* the multiplier of the next ejection's length */
     uint64_t ejected_until_ns;      /* while LB_OFF_EJECTED */
     uint64_t recovered_ns;          /* when the last ejection ended */
+    uint64_t drain_until_ns;        /* while LB_OFF_DRAINING; LB_NEVER: without end */
+    uint64_t slow_since_ns;         /* when its slow start began; 0: it is over, or never was */
+    uint32_t n_held;                /* failed calls that stay counted in in_flight for a while */
     bool used;                      /* the slot belongs to a target */
     bool leaving;                   /* removed with calls open: released by the last done() */
 } lb_record;

@@ -1,26 +1,47 @@
 /* internal: what the files of this room share.
  *
- *   members.c   the target list as configured: identities, weights
- *   publish.c   makes a View and policy state aside, swaps them in; ends what is due
+ *   members.c   the target list as configured: names, weights, priorities, labels
+ *   weigh.c     who serves with which weight at a moment: health, drain, slow start, panic; what each priority takes
+ *   scope.c     the parts of an upstream that are picked from: all or a subset, by priority and locality
+ *   publish.c   makes a picture aside, swaps it in
+ *   due.c       fires what is due: held calls, decay, ends of ejections, steps of slow starts
  *   events.c    the bounded queue of what happened
- *   call.c      pick, acquire, report, release
- *   upstream.c  new, update, set_weight, set_health
+ *   choose.c    one choice: level, policy, who is passed over
+ *   batch.c     many at once
+ *   budget.c    how many retries are allowed
+ *   call.c      acquire, report, release
+ *   upstream.c  new, update, set_weight, set_health, drain
+ *
+ *   lb_picture
+ *     view      all members, with the weights they serve with
+ *     scope[0]  all      group  group  ...       a group: a View (of scope[0] with one group: the picture's own) and
+ *     scope[1]  a subset group  ...              the policy's state for it
  */
 #ifndef LBCORE_UPSTREAM_INTERNAL_H
 #define LBCORE_UPSTREAM_INTERNAL_H
 
+#include "upstream/budget.h"
 #include "upstream/upstream.h"
 
 /* ---- members.c -------------------------------------------------------------------------------------------- */
 
+/* Where a target belongs. */
+typedef struct lb_place {
+    uint32_t priority, locality, locality_weight;
+    uint32_t first_label, n_labels;                     /* in lb_members.label */
+} lb_place;
+
 /* The target list of one View.  Only weight changes after lb_members_new(). */
 typedef struct lb_members {
     uint32_t n;
-    uint32_t mask;                  /* size of place - 1 */
+    uint32_t mask;                  /* size of entry - 1 */
     uint64_t seed;
     lb_name *name;                  /* by member index; the bytes are the list's own */
+    lb_place *place;
     uint32_t *weight;               /* as configured, or as set_weight left it */
-    uint32_t *place;                /* open addressing over identity: a member index, or LB_NONE */
+    uint32_t *label;
+    uint32_t *entry;                /* open addressing over identity: a member index, or LB_NONE */
+    bool plain;                     /* everybody has priority 0 and no locality */
 } lb_members;
 
 lb_status lb_weight_check(uint32_t weight, lb_error *err);
@@ -29,6 +50,74 @@ lb_status lb_weight_check(uint32_t weight, lb_error *err);
 lb_status lb_members_new(lb_members **out, const lb_target_spec *targets, uint32_t n, uint64_t seed, lb_error *err);
 void lb_members_free(lb_members *members);                             /* accepts NULL */
 uint32_t lb_members_find(const lb_members *members, lb_str identity);  /* LB_NONE: not there, or members is NULL */
+
+/* Has member all of the n labels (ascending)? */
+bool lb_members_has(const lb_members *members, uint32_t member, const uint32_t *labels, uint32_t n);
+
+/* ---- weigh.c ---------------------------------------------------------------------------------------------- */
+
+/* One priority of a scope. */
+typedef struct lb_level {
+    uint32_t priority;
+    uint32_t n_all, n_usable;       /* members with a configured weight; those that serve */
+    uint32_t percent;               /* its share of the load */
+    bool panic;                     /* health is not believed: everybody serves */
+} lb_level;
+
+/* view->weight: what each member serves with at now_ns, health alone considered.  Returns when that changes by itself;
+ * LB_NEVER: it does not. */
+uint64_t lb_weigh(const lb_upstream *up, lb_view *view, const lb_members *members, uint64_t now_ns);
+
+/* The levels of the n members in part[] (NULL: all), into level[LB_MAX_PRIORITIES] by ascending priority. */
+uint32_t lb_level_count(const lb_view *view, const lb_members *members, const uint32_t *part, uint32_t n,
+                        lb_level *level);
+
+/* What each of n levels takes, and who is in panic. */
+void lb_level_share(const lb_levels *rule, lb_level *level, uint32_t n);
+
+/* ---- scope.c ---------------------------------------------------------------------------------------------- */
+
+/* One priority, or one locality of one priority, with its View and the policy's state. */
+typedef struct lb_group {
+    uint32_t priority, locality;
+    lb_view *view;
+    void *policy_state;
+    bool borrowed;                  /* the View is the picture's */
+} lb_group;
+
+typedef struct lb_scope {
+    lb_subset *subset;              /* NULL: all */
+    uint32_t n_groups, n_levels;
+    lb_group *group;                /* by priority, then locality */
+    lb_level *level;
+    lb_view *shares;                /* of groups, where a scheduler chooses among them; NULL where there is one group */
+    void *schedule;
+} lb_scope;
+
+struct lb_subset {
+    lb_upstream *up;                /* NULL: it is gone */
+    lb_subset *next;                /* of the upstream's */
+    lb_scope *scope;                /* in the present picture; NULL before the first */
+    uint32_t n;
+    uint32_t label[];
+};
+
+/* A picture: everything that picks read. */
+typedef struct lb_picture {
+    lb_view *view;
+    const lb_members *members;
+    lb_scope *scope;
+    uint32_t n_scopes;
+    uint64_t due_ns;                /* when its weights change by themselves */
+    struct lb_picture *next;        /* of the retired ones */
+    lb_members *retired;            /* the list whose bytes its View names, freed with it; NULL: not its own */
+} lb_picture;
+
+/* Make all scopes of the picture, whose view is complete, from those of `old` (NULL: none).  What was made before a
+ * failure is in the picture. */
+lb_status lb_scopes_new(lb_upstream *up, lb_picture *picture, const lb_picture *old, const uint32_t *old_index,
+                        lb_error *err);
+void lb_scopes_free(const lb_policy *policy, lb_picture *picture);
 
 /* ---- events.c --------------------------------------------------------------------------------------------- */
 
@@ -43,42 +132,72 @@ typedef struct lb_events {
 void lb_events_push(lb_events *events, lb_event event);
 bool lb_events_take(lb_events *events, lb_event *out, uint64_t *dropped);
 
+/* ---- due.c ------------------------------------------------------------------------------------------------ */
+
+/* A failed call that stays counted. */
+typedef struct lb_hold {
+    uint32_t slot, generation;
+    uint64_t until_ns;
+} lb_hold;
+
+typedef struct lb_holds {
+    lb_hold *ring;                  /* by until_ns, the earliest first */
+    uint32_t first, n, capacity;
+} lb_holds;
+
+/* False: there is no memory to remember it. */
+bool lb_holds_add(lb_holds *holds, lb_hold hold);
+
 /* ---- the upstream ----------------------------------------------------------------------------------------- */
 
 struct lb_upstream {
     lb_upstream_hot hot;            /* first: see lb_upstream_is_replaying() */
-    void *policy_state;
+    lb_picture *picture;
     lb_state *state;
+    uint64_t in_flight;             /* over all slots */
+    bool plain;                     /* one group, no limits: a pick is the policy's */
+    bool bounded;
     lb_upstream_spec spec;
     lb_rng rng;
     uint32_t n_ejected;             /* members with LB_OFF_EJECTED */
+    uint64_t picture_due_ns, tick_due_ns;
+    lb_holds holds;
+    lb_budget budget;
     lb_members *members;
+    lb_subset *subsets;
     lb_events events;
+    uint32_t n_pins;                /* batches that read a picture */
+    lb_picture *retired;            /* what they may still read */
 };
 
 /* ---- publish.c -------------------------------------------------------------------------------------------- */
 
-/* A View and the policy's state for it, made aside. */
-typedef struct lb_picture {
-    lb_view *view;
-    void *policy_state;
-} lb_picture;
+/* A picture of `members`, with slot and user still to be filled. */
+lb_status lb_picture_new(lb_picture **out, const lb_upstream *up, const lb_members *members, lb_error *err);
 
-/* Complete picture->view, whose slot and user are filled: the weights of those who may serve at now_ns, then the
- * policy's state.  Changes nothing else. */
-lb_status lb_picture_finish(const lb_upstream *up, lb_picture *picture, const lb_members *members,
-                            const uint32_t *old_index, uint64_t now_ns, lb_error *err);
+/* Complete it: the weights of those who may serve at now_ns, then the policy's states.  Changes nothing else. */
+lb_status lb_picture_finish(lb_upstream *up, lb_picture *picture, const uint32_t *old_index, uint64_t now_ns,
+                            lb_error *err);
+void lb_picture_free(const lb_upstream *up, lb_picture *picture);      /* accepts NULL */
 
-/* Put the picture in place of the present one, end the ejections that are over at now_ns, take stock.  Cannot fail. */
-void lb_picture_show(lb_upstream *up, lb_picture picture, uint64_t now_ns);
+/* Put the picture in place of the present one, end what is over at now_ns, take stock.  Cannot fail.
+ * `gone`: the list whose bytes the present one names, where it goes with it; else NULL. */
+void lb_picture_show(lb_upstream *up, lb_picture *picture, lb_members *gone, uint64_t now_ns);
 
 /* A new picture of the same members: after a change of weights or records, or when something is due. */
 lb_status lb_upstream_publish(lb_upstream *up, uint64_t now_ns, lb_error *err);
+
+void lb_upstream_set_due(lb_upstream *up);                             /* hot.due_ns from its three sources */
 
 static inline bool lb_upstream_is_due(const lb_upstream *up, uint64_t now_ns) {
     return now_ns >= up->hot.due_ns && up->hot.due_ns != LB_NEVER;
 }
 
 void lb_upstream_tell(lb_upstream *up, lb_event_kind kind, uint32_t slot, uint64_t now_ns);
+
+/* What is due comes first.  Without memory for it the present picture serves on: a pick must not fail for that. */
+static inline void lb_upstream_fire(lb_upstream *up, uint64_t now_ns) {
+    if (lb_upstream_is_due(up, now_ns)) (void)lb_upstream_advance(up, now_ns, NULL);
+}
 
 #endif

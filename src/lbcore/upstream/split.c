@@ -1,8 +1,8 @@
-/* split: the round_robin scheduler over backends instead of targets.
+/* split: the round_robin scheduler, or the stable table, over backends instead of targets.
  *
- * The backends are the members of a View without State: a weight each, no slots, all healthy for ever.
- * Cost    as round_robin.
- * Keeps   the schedule of the backends depends on weights and turns only.
+ * The backends are the members of a View without State: a weight and a name each, no slots, all healthy for ever.
+ * Cost    as the policy.
+ * Keeps   the schedule of the backends depends on weights and turns only, the table on weights and names.
  */
 #include "upstream/split.h"
 
@@ -15,14 +15,15 @@ struct lb_split {
     const lb_policy *policy;
     void *schedule;
     lb_view *view;
+    lb_name *name;                  /* NULL: in turn */
     lb_rng rng;                     /* an ask brings one along */
 };
 
-static lb_status check(const uint32_t *weights, uint32_t n, lb_error *err) {
-    if (n > LB_MAX_BACKENDS)
-        return lb_fail(err, LB_ERR_CONFIG, "backends", "%u backends; a split has at most %u", n, LB_MAX_BACKENDS);
-    for (uint32_t i = 0; i < n; i++) {
-        lb_status status = lb_weight_check(weights[i], err);
+static lb_status check(const lb_split_spec *spec, lb_error *err) {
+    if (spec->n > LB_MAX_BACKENDS)
+        return lb_fail(err, LB_ERR_CONFIG, "backends", "%u backends; a split has at most %u", spec->n, LB_MAX_BACKENDS);
+    for (uint32_t i = 0; i < spec->n; i++) {
+        lb_status status = lb_weight_check(spec->weight[i], err);
         if (!status) continue;
         lb_error_in(err, "backends", i);
         return status;
@@ -30,29 +31,52 @@ static lb_status check(const uint32_t *weights, uint32_t n, lb_error *err) {
     return LB_OK;
 }
 
-static lb_status build(lb_split *split, const uint32_t *weights, uint32_t n, uint64_t seed, const lb_split *previous,
-                       const uint32_t *old_index, lb_error *err) {
-    lb_status status = lb_view_new(&split->view, n, NULL, err);
-    if (status) return status;
-    for (uint32_t i = 0; i < n; i++) split->view->weight[i] = split->view->full[i] = weights[i];
-    split->view->seed = seed;
-    lb_view_close(split->view);
-    double param[LB_MAX_PARAMS];
-    lb_policy_defaults(split->policy, param);
-    param[PHASE] = 0;
-    const void *before = previous ? previous->schedule : NULL;
-    return split->policy->build(&split->schedule, split->view, param, before, old_index, err);
+/* The names' bytes are copied: one block, the names first. */
+static lb_status copy_names(lb_split *split, const lb_split_spec *spec, lb_error *err) {
+    size_t n_bytes = 0;
+    for (uint32_t i = 0; i < spec->n; i++) n_bytes += spec->name[i].len;
+    split->name = lb_alloc_zero(1, spec->n * sizeof(lb_name) + n_bytes);
+    if (!split->name) return lb_no_memory(err, "backends");
+    char *bytes = (char *)(split->name + spec->n);
+    for (uint32_t i = 0; i < spec->n; i++) {
+        if (spec->name[i].len) memcpy(bytes, spec->name[i].data, spec->name[i].len);
+        split->name[i].address = split->name[i].identity = (lb_str){bytes, spec->name[i].len};
+        bytes += spec->name[i].len;
+    }
+    split->view->name = split->name;
+    return LB_OK;
 }
 
-lb_status lb_split_new(lb_split **out, const uint32_t *weights, uint32_t n, uint64_t seed, const lb_split *previous,
-                       const uint32_t *old_index, lb_error *err) {
-    lb_status status = check(weights, n, err);
+static lb_status make_view(lb_split *split, const lb_split_spec *spec, lb_error *err) {
+    lb_status status = lb_view_new(&split->view, spec->n, NULL, err);
+    if (!status && spec->name) status = copy_names(split, spec, err);
+    if (status) return status;
+    for (uint32_t i = 0; i < spec->n; i++) split->view->weight[i] = split->view->full[i] = spec->weight[i];
+    split->view->seed = spec->seed;
+    lb_view_close(split->view);
+    return LB_OK;
+}
+
+static lb_status build(lb_split *split, const lb_split_spec *spec, const lb_split *previous, const uint32_t *old_index,
+                       lb_error *err) {
+    lb_status status = make_view(split, spec, err);
+    if (status) return status;
+    double param[LB_MAX_PARAMS];
+    lb_policy_defaults(split->policy, param);
+    if (!spec->name) param[PHASE] = 0;
+    bool alike = previous && previous->policy == split->policy;
+    return split->policy->build(&split->schedule, split->view, param, alike ? previous->schedule : NULL, old_index, err);
+}
+
+lb_status lb_split_new(lb_split **out, const lb_split_spec *spec, const lb_split *previous, const uint32_t *old_index,
+                       lb_error *err) {
+    lb_status status = check(spec, err);
     if (status) return status;
     lb_split *split = lb_alloc_zero(1, sizeof *split);
     if (!split) return lb_no_memory(err, "backends");
-    split->policy = lb_policy_find(lb_str_of("round_robin"));
-    lb_rng_seed(&split->rng, seed);
-    status = build(split, weights, n, seed, previous, old_index, err);
+    split->policy = lb_policy_find(lb_str_of(spec->name ? "hash" : "round_robin"));
+    lb_rng_seed(&split->rng, spec->seed);
+    status = build(split, spec, previous, old_index, err);
     if (status) lb_split_free(split);
     else *out = split;
     return status;
@@ -62,10 +86,16 @@ void lb_split_free(lb_split *split) {
     if (!split) return;
     split->policy->destroy(split->schedule);
     lb_view_free(split->view);
+    lb_free(split->name);
     lb_free(split);
 }
 
-uint32_t lb_split_pick(lb_split *split) {
-    lb_ask ask = {.rng = &split->rng};
-    return split->policy->pick(split->schedule, split->view, &ask);
+uint32_t lb_split_pick(lb_split *split, const lb_key *key) {
+    if (!split->name) {
+        lb_ask ask = {.rng = &split->rng};
+        return split->policy->pick(split->schedule, split->view, &ask);
+    }
+    if (!key) return LB_NONE;
+    lb_walk walk = {.key = *key, .rng = &split->rng};
+    return split->policy->walk(split->schedule, split->view, &walk);
 }

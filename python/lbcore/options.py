@@ -1,0 +1,112 @@
+"""What an upstream can be told besides its targets and its policy.
+
+Plain values, checked when they are made; every error names the field, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lbcore.errors import ConfigError
+
+MOST_WEIGHT = 1_000_000
+STEPS = 16
+
+
+def _number(name: str, value: object, low: float, high: float, *, whole: bool = False) -> None:
+    kind = "a whole number" if whole else "a number"
+    fits = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    if not fits or not low <= value <= high:  # type: ignore[operator]
+        raise ConfigError(name, f"{_shown(value)} is not {kind} in {low:g}..{high:g}")
+
+
+def _shown(value: object) -> str:
+    text = repr(value) if not isinstance(value, int) or -(10**30) < value < 10**30 else "a huge number"
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Fast facts: a target over a limit is passed over at the pick.
+
+    ``in_flight``: calls on one target at a time; None: any number.
+    ``bound``: a target takes a call only while it has fewer than ``ceil(bound * (calls in all + 1) * its share) +
+    margin``; None: the policy's own (``hash_bounded``), or none.
+    ``error_hold``: seconds for which a failed call stays counted, where the policy looks at loads.
+    ``retry_percent`` and ``retry_per_second``: retries that ``attempts`` may make, of the first tries of the last 10 s,
+    and besides.
+    """
+
+    in_flight: int | None = None
+    bound: float | None = None
+    margin: int = 2
+    error_hold: float = 1.0
+    retry_percent: int = 20
+    retry_per_second: int = 10
+
+    def __post_init__(self) -> None:
+        if self.in_flight is not None:
+            _number("limits.in_flight", self.in_flight, 1, 2**31 - 1, whole=True)
+        if self.bound is not None:
+            _number("limits.bound", self.bound, 1, 100)
+        _number("limits.margin", self.margin, 0, MOST_WEIGHT, whole=True)
+        _number("limits.error_hold", self.error_hold, 0, 3600)
+        _number("limits.retry_percent", self.retry_percent, 0, 1000, whole=True)
+        _number("limits.retry_per_second", self.retry_per_second, 0, MOST_WEIGHT, whole=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """How priorities and localities share the load, and when health is no longer believed.
+
+    ``overprovisioning``: percent; a priority level's health is ``min(100, overprovisioning * usable / all)``, and what it
+    lacks spills over to the next.  ``spill=False``: a level serves alone while anybody in it is usable (backups).
+    ``panic``: while all levels together are below 100, one with less than this percent usable serves with everybody.
+    ``locality``: the label that names a target's place; ``weights`` by its value, others have ``default_weight``.
+    """
+
+    overprovisioning: int = 140
+    panic: int = 0
+    spill: bool = True
+    locality: str | None = None
+    weights: Mapping[str, int] = field(default_factory=dict)
+    default_weight: int = 1
+
+    def __post_init__(self) -> None:
+        _number("levels.overprovisioning", self.overprovisioning, 100, MOST_WEIGHT, whole=True)
+        _number("levels.panic", self.panic, 0, 100, whole=True)
+        if not isinstance(self.spill, bool):
+            raise ConfigError("levels.spill", f"{_shown(self.spill)} is not True or False")
+        if self.locality is not None and (not isinstance(self.locality, str) or not self.locality):
+            raise ConfigError("levels.locality", f"{_shown(self.locality)} is not the name of a label")
+        if not isinstance(self.weights, Mapping):
+            raise ConfigError("levels.weights", f"{_shown(self.weights)} is not a mapping")
+        for name, weight in self.weights.items():
+            _number(f"levels.weights[{name!r}]", weight, 0, MOST_WEIGHT, whole=True)
+        _number("levels.default_weight", self.default_weight, 0, MOST_WEIGHT, whole=True)
+
+
+@dataclass(frozen=True, slots=True)
+class SlowStart:
+    """A target that comes, or comes back, begins with little and has all of its weight after ``window`` seconds.
+
+    Its weight is multiplied by ``max(min_percent / 100, (age / window) ** (1 / aggression))``, in 16 steps.
+    Source: Envoy's slow start.
+    """
+
+    window: float
+    aggression: float = 1.0
+    min_percent: float = 10.0
+
+    def __post_init__(self) -> None:
+        _number("slow_start.window", self.window, 0.001, 86400)
+        _number("slow_start.aggression", self.aggression, 0.01, 100)
+        _number("slow_start.min_percent", self.min_percent, 0, 100)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The factor of each sixteenth of the window, in 65536ths: that of its beginning."""
+        least = self.min_percent / 100
+        factors = (max(least, (i / STEPS) ** (1 / self.aggression)) for i in range(STEPS))
+        return tuple(min(65536, max(1, round(65536 * factor))) for factor in factors)

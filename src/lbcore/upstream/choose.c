@@ -1,0 +1,237 @@
+/* choose: one choice: a level, the policy inside it, and who is passed over.
+ *
+ *   scope (all, or a subset) --level--> group --policy--> candidate 0, 1, 2, ...    the first that nothing speaks against
+ *                                                         [x full] [x tried] [take]
+ *
+ * Level   schedulers: by the schedule of shares.  Keyed policies: Envoy's rule, the first level whose running sum of
+ *         percents reaches hash % 100 + 1, with the policy's own hash of the key.
+ * Last    a policy that names nobody more (a walk that ends, k steps of a schedule) leaves the rest of its group: the
+ *         usable members in list order from a place that the key, or a draw, says.  After it, the other groups in order.
+ * Cost    the policy's; each candidate passed over is one step more.
+ * Keeps   a peek moves no cursor: it draws from a copy of the generator.
+ */
+#include "hash/xxh64.h"
+#include "upstream/internal.h"
+
+#define MOST_STEPS 1024u            /* that a policy is asked for before the rest of the group is looked through */
+
+/* One choice under way. */
+typedef struct choice {
+    lb_upstream *up;
+    const lb_want *want;
+    const lb_group *group;
+    const uint32_t *taken;          /* members that came before (peeking for several) */
+    uint32_t n_taken;
+    lb_rng *rng;
+    bool peek;
+} choice;
+
+static uint32_t main_index(const lb_view *view, uint32_t i) { return view->origin ? view->origin[i] : i; }
+
+/* ---- who is passed over ----------------------------------------------------------------------------------------- */
+
+/* ceil(bound * (in flight + 1) * weight / total) + margin.  Counts are cut at 2^28, so that products fit 64 bits. */
+static uint64_t bound_of(const lb_upstream *up, const lb_view *view, uint32_t i) {
+    uint64_t calls = up->in_flight + 1 < 1u << 28 ? up->in_flight + 1 : 1u << 28, total = view->total_weight;
+    uint64_t whole = calls * view->weight[i] / total, rest = calls * view->weight[i] % total;
+    uint64_t permille = up->spec.limits.bound_permille;
+    uint64_t parts = whole * permille + (rest * permille + total - 1) / total;
+    return (parts + 999) / 1000 + up->spec.limits.margin;
+}
+
+static bool is_excluded(const lb_want *want, uint32_t slot) {
+    for (uint32_t i = 0; i < want->n_exclude; i++)
+        if (want->exclude[i] == slot) return true;
+    return false;
+}
+
+static lb_pass pass_of(const choice *c, uint32_t i) {
+    const lb_view *view = c->group->view;
+    const lb_limits *limits = &c->up->spec.limits;
+    uint32_t slot = view->slot[i];
+    if (c->want->n_exclude && is_excluded(c->want, slot)) return LB_PASS_EXCLUDED;
+    if (!limits->in_flight && !c->up->bounded) return LB_PASS_NOT;
+    uint32_t calls = lb_counter_read(lb_in_flight(c->up->state, slot));
+    if (limits->in_flight && calls >= limits->in_flight) return LB_PASS_FULL;
+    return c->up->bounded && calls >= bound_of(c->up, view, i) ? LB_PASS_BOUND : LB_PASS_NOT;
+}
+
+static bool was_taken(const choice *c, uint32_t member) {
+    for (uint32_t i = 0; i < c->n_taken; i++)
+        if (c->taken[i] == member) return true;
+    return false;
+}
+
+static void note(lb_receipt *receipt, uint32_t member, lb_pass why) {
+    for (uint32_t i = 0; i < receipt->n_passed && i < LB_MAX_PASSED; i++)
+        if (receipt->passed[i] == member) return;
+    if (receipt->n_passed < LB_MAX_PASSED) {
+        receipt->passed[receipt->n_passed] = member;
+        receipt->why[receipt->n_passed] = why;
+    }
+    receipt->n_passed++;
+}
+
+/* May candidate i of the group be taken? */
+static bool suits(const choice *c, uint32_t i) {
+    lb_pass why = pass_of(c, i);
+    if (why == LB_PASS_NOT) return c->n_taken == 0 || !was_taken(c, main_index(c->group->view, i));
+    if (c->want->receipt && !c->peek) note(c->want->receipt, main_index(c->group->view, i), why);
+    return false;
+}
+
+/* ---- inside one group ------------------------------------------------------------------------------------------- */
+
+static uint64_t hash_of(const choice *c) {
+    const lb_policy *policy = c->up->spec.policy;
+    const lb_key *key = c->want->key;
+    if (policy->hash) return policy->hash(c->group->policy_state, key);
+    return key->hashed ? key->hash : lb_xxh64(key->text.data, key->text.len, 0);
+}
+
+/* Whom the policy did not name: in list order from a place on. */
+static uint32_t rest(const choice *c, uint32_t from) {
+    const lb_view *view = c->group->view;
+    for (uint32_t k = 0, place = from; k < view->n_usable; k++) {
+        if (suits(c, view->usable[place])) return view->usable[place];
+        if (++place == view->n_usable) place = 0;
+    }
+    return LB_NONE;
+}
+
+static uint32_t walk(const choice *c) {
+    const lb_policy *policy = c->up->spec.policy;
+    lb_walk walk = {.key = *c->want->key, .rng = c->rng, .peek = c->peek};
+    for (; walk.step < MOST_STEPS; walk.step++) {
+        uint32_t i = policy->walk(c->group->policy_state, c->group->view, &walk);
+        if (i == LB_NONE) break;
+        if (suits(c, i)) return i;
+    }
+    return rest(c, (uint32_t)(hash_of(c) % c->group->view->n_usable));
+}
+
+/* At most k steps of a schedule, as its bound says; the turns are spent. */
+static uint32_t schedule(const choice *c) {
+    const lb_policy *policy = c->up->spec.policy;
+    const lb_view *view = c->group->view;
+    lb_ask ask = {.rng = c->rng, .peek = c->peek};
+    uint32_t most = c->peek && view->n_usable > MOST_STEPS ? MOST_STEPS : view->n_usable, i = LB_NONE;
+    for (; ask.step < most; ask.step++) {
+        i = policy->pick(c->group->policy_state, view, &ask);
+        if (i == LB_NONE) break;
+        if (suits(c, i)) return i;
+    }
+    return rest(c, lb_rng_below(c->rng, view->n_usable));
+}
+
+static uint32_t choose_in(choice *c, const lb_group *group) {
+    c->group = group;
+    if (group->view->n_usable == 0) return LB_NONE;
+    uint32_t i = c->up->spec.policy->walk ? walk(c) : schedule(c);
+    return i == LB_NONE ? LB_NONE : main_index(group->view, i);
+}
+
+/* ---- which group ------------------------------------------------------------------------------------------------ */
+
+static uint32_t group_by_hash(choice *c, const lb_scope *scope) {
+    c->group = &scope->group[0];
+    uint64_t at = hash_of(c) % 100 + 1, sum = 0;
+    for (uint32_t g = 0; g < scope->n_groups; g++) {
+        sum += scope->level[g].percent;
+        if (at <= sum) return g;
+    }
+    return 0;
+}
+
+static uint32_t group_of(choice *c, const lb_scope *scope) {
+    if (scope->n_groups == 1) return 0;
+    if (c->up->spec.policy->walk) return group_by_hash(c, scope);
+    lb_ask ask = {.rng = c->rng, .peek = c->peek};
+    uint32_t g = lb_policy_find(lb_str_of("round_robin"))->pick(scope->schedule, scope->shares, &ask);
+    return g == LB_NONE ? 0 : g;
+}
+
+/* The group that is due, then the others in order. */
+static uint32_t choose_from(choice *c, const lb_scope *scope, uint32_t first) {
+    uint32_t member = choose_in(c, &scope->group[first]);
+    for (uint32_t g = 0; g < scope->n_groups && member == LB_NONE; g++)
+        if (g != first) member = choose_in(c, &scope->group[g]);
+    return member;
+}
+
+static const lb_scope *scope_of(const lb_upstream *up, const lb_want *want) {
+    return want->within ? want->within->scope : &up->picture->scope[0];
+}
+
+/* ---- the public ones -------------------------------------------------------------------------------------------- */
+
+/* The first two of a look ahead: what the choice will be, and the runner-up. */
+static void begin_receipt(lb_upstream *up, const lb_want *want, uint64_t now_ns) {
+    uint32_t two[2] = {LB_NONE, LB_NONE};
+    lb_upstream_candidates(up, want, two, 2, now_ns);
+    *want->receipt = (lb_receipt){.runner_up = two[1]};
+}
+
+uint32_t lb_upstream_choose(lb_upstream *up, const lb_want *want, uint64_t now_ns) {
+    lb_upstream_fire(up, now_ns);
+    const lb_scope *scope = scope_of(up, want);
+    if (!scope || (up->spec.policy->walk && !want->key)) return LB_NONE;
+    if (want->receipt) begin_receipt(up, want, now_ns);
+    choice c = {.up = up, .want = want, .rng = &up->rng};
+    uint32_t member = choose_from(&c, scope, group_of(&c, scope));
+    if (want->receipt) want->receipt->priority = c.group->priority;
+    return member;
+}
+
+static uint32_t pick_plain(lb_upstream *up) {
+    const lb_group *group = &up->picture->scope[0].group[0];
+    lb_ask ask = {.rng = &up->rng};
+    return up->spec.policy->pick(group->policy_state, group->view, &ask);
+}
+
+uint32_t lb_upstream_pick(lb_upstream *up, uint64_t now_ns) {
+    lb_want anybody = {0};
+    lb_upstream_fire(up, now_ns);
+    return up->plain && up->spec.policy->pick ? pick_plain(up) : lb_upstream_choose(up, &anybody, now_ns);
+}
+
+uint32_t lb_upstream_candidates(lb_upstream *up, const lb_want *want, uint32_t *out, uint32_t n, uint64_t now_ns) {
+    lb_upstream_fire(up, now_ns);
+    const lb_scope *scope = scope_of(up, want);
+    if (!scope || (up->spec.policy->walk && !want->key)) return 0;
+    lb_rng copy = up->rng;
+    choice c = {.up = up, .want = want, .taken = out, .rng = &copy, .peek = true};
+    uint32_t first = group_of(&c, scope);
+    for (; c.n_taken < n; c.n_taken++) {
+        copy = up->rng;
+        out[c.n_taken] = choose_from(&c, scope, first);
+        if (out[c.n_taken] == LB_NONE) break;
+    }
+    return c.n_taken;
+}
+
+bool lb_upstream_serves_session(const lb_upstream *up, uint32_t member, uint64_t now_ns) {
+    const lb_record *record = lb_record_of(up->state, up->hot.view->slot[member]);
+    if (up->members->weight[member] == 0) return false;
+    if (record->off == 0 || up->hot.view->weight[member] > 0) return true;
+    return record->off == LB_OFF_DRAINING && now_ns < record->drain_until_ns;
+}
+
+uint32_t lb_upstream_bound(const lb_upstream *up, uint32_t member) {
+    const lb_view *view = up->hot.view;
+    uint64_t most = up->spec.limits.in_flight ? up->spec.limits.in_flight : LB_NONE;
+    if (up->bounded && view->weight[member]) {
+        uint64_t bound = bound_of(up, view, member);
+        if (bound < most) most = bound;
+    }
+    return most < LB_NONE ? (uint32_t)most : LB_NONE;
+}
+
+uint32_t lb_upstream_levels(const lb_upstream *up, uint32_t *priority, uint32_t *percent, uint32_t n) {
+    const lb_scope *scope = &up->picture->scope[0];
+    for (uint32_t l = 0; l < scope->n_levels && l < n; l++) {
+        priority[l] = scope->level[l].priority;
+        percent[l] = scope->level[l].percent;
+    }
+    return scope->n_levels;
+}
