@@ -69,10 +69,14 @@ def same(n: int, **fields: object) -> tuple[Server, ...]:
     return (Server(**fields),) * n  # type: ignore[arg-type]
 
 
-def mixed(n: int, weights: bool) -> tuple[Server, ...]:
-    """Speeds 0.5, 1, 2, 0.5, ...; weights in proportion, or all 1."""
-    kinds = ((0.5, 1), (1.0, 2), (2.0, 4))
-    return tuple(Server(kinds[i % 3][0], kinds[i % 3][1] if weights else 1) for i in range(n))
+THIRDS = (0.5, 1.0, 2.0)
+QUARTERS = (0.5, 1.0, 1.0, 2.0)
+
+
+def mixed(n: int, weights: bool, speeds: tuple[float, ...] = THIRDS) -> tuple[Server, ...]:
+    """These speeds in turn; weights in proportion, or all 1."""
+    turn = [speeds[i % len(speeds)] for i in range(n)]
+    return tuple(Server(speed, int(2 * speed) if weights else 1) for speed in turn)
 
 
 def warming(at: float, until: float, first: float, steps: int = 5) -> tuple[Change, ...]:
@@ -125,6 +129,12 @@ NAMED = (
         load=0.6,
     ),
     Scenario("hundred", "100 servers, speeds 0.5, 1, 2, all of weight 1", mixed(100, weights=False)),
+    # Added when the others had figures: the mix of the earlier simulation, with half of the servers of speed 1.
+    Scenario("quarters_unknown", "speeds 0.5, 1, 1, 2, all of weight 1", mixed(20, False, QUARTERS)),
+    Scenario("quarters_known", "speeds 0.5, 1, 1, 2, weights in proportion", mixed(20, True, QUARTERS)),
+    Scenario(
+        "quarters_hundred", "100 servers, speeds 0.5, 1, 1, 2, all of weight 1", mixed(100, False, QUARTERS)
+    ),
 )
 
 
