@@ -20,6 +20,8 @@ from lbcore._core import (
     Split,
     Target,
     Upstream,
+    hash_bytes,
+    hashes,
     policies,
     policy,
 )
@@ -68,6 +70,8 @@ __all__ = [
     "Target",
     "Upstream",
     "__version__",
+    "hash_bytes",
+    "hashes",
     "load",
     "policies",
     "policy",

@@ -65,6 +65,17 @@ def policy(name: str, /, **params: float | str | bool) -> Policy:
 def policies() -> dict[str, Policy]:
     """Every policy of this build with its defaults, by name."""
 
+def hash_bytes(name: str, data: str | bytes, seed: int = 0) -> int:
+    """The hash of ``data`` (of a str: its UTF-8) by the function ``name``: 0..2^32-1 or 0..2^64-1.
+
+    For those who place keys or points outside an upstream and want the same numbers as its policies.  Raises
+    :class:`ConfigError` for an unknown name (naming the nearest known one), a seed that the function does not take, or
+    data of a length that it does not take.
+    """
+
+def hashes() -> dict[str, str]:
+    """Every hash function of this build: its summary by its name."""
+
 class Hashed(int):
     """A key that is a hash already: it stands for the result of the policy's own hash of the key (0..2^64-1)."""
 

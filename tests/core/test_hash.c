@@ -164,8 +164,8 @@ static void crc32c_of_the_standard(void) {
 
 /* RFC 1321, A.5, and texts of one block, of two and of three where the length just fits and where it does not. */
 static void md5_of_the_standard(void) {
-    static const char tens[] = "1234567890123456789012345678901234567890123456789012345678901234567890123456789012345678"
-                               "90123456789012345678901234567890123456789012345678901234567890";
+    static const char tens[] = "12345678901234567890123456789012345678901234567890123456789012345678901234567890"
+                               "1234567890123456789012345678901234567890123456789012345678901234567890";
     static const struct { const char *text; size_t n; const char *want; } rows[] = {
         {"", 0, "d41d8cd98f00b204e9800998ecf8427e"},
         {"a", 1, "0cc175b9c0f1b6a831c399e269772661"},

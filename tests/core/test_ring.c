@@ -82,11 +82,11 @@ static void check_points(const pair *p) {
 
 /* Every hash of a small ring, its neighbours and the ends of the circle; of a large one some. */
 static void check_finds(const pair *p, lb_rng *rng) {
-    uint32_t step = 1 + p->n / 150;
+    uint32_t step = 1 + p->n / (p->n < 10000 ? 150 : 20);
     for (uint32_t i = lb_rng_below(rng, step); i < p->n; i += step)
         for (uint64_t d = 0; d < 3; d++) check_find(p, p->model[i].hash + d - 1);
     if (p->n) for (uint64_t d = 0; d < 3; d++) check_find(p, p->model[p->n - 1].hash + d - 1);
-    for (int i = 0; i < 50; i++) check_find(p, lb_rng_next(rng));
+    for (int i = 0; i < 20; i++) check_find(p, lb_rng_next(rng));
     check_find(p, 0);
     check_find(p, UINT64_MAX);
     check_find(p, UINT64_MAX / 2);

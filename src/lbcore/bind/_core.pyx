@@ -31,6 +31,7 @@ core_version = LBCORE_VERSION.decode()
 
 include "check.pxi"
 include "policy.pxi"
+include "hash.pxi"
 include "target.pxi"
 include "call.pxi"
 include "upstream.pxi"
