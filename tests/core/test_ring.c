@@ -15,7 +15,7 @@ static int by_hash_then_order(const void *a, const void *b) {
 }
 
 /* How the hashes of a ring may lie. */
-enum shape { SPREAD, EQUAL, FEW, ASCENDING, DESCENDING, LOW_BITS, HIGH_BITS, TWO_CLUSTERS, ENDS, N_SHAPES };
+enum shape { SPREAD, EQUAL, FEW, ASCENDING, DESCENDING, LOW_BITS, HIGH_BITS, TWO_CLUSTERS, LONER, ENDS, N_SHAPES };
 
 static uint64_t hash_in(enum shape shape, uint32_t i, uint32_t n, lb_rng *rng) {
     uint64_t x = lb_rng_next(rng);
@@ -27,6 +27,7 @@ static uint64_t hash_in(enum shape shape, uint32_t i, uint32_t n, lb_rng *rng) {
     case LOW_BITS: return x & 0xFFFF0FFFFu;
     case HIGH_BITS: return x & 0xFFFF000000000000u;
     case TWO_CLUSTERS: return (x & 1 ? 0x7000000000000000u : 0xF000000000000000u) + (n - i) * 0x100000001u;
+    case LONER: return n - i + (i == n / 2 ? (uint64_t)1 << 40 : 0);
     case ENDS: return x & 1 ? 0 : UINT64_MAX;
     default: return x;
     }
