@@ -21,6 +21,8 @@ from lbcore._core import (
     Subset,
     Target,
     Upstream,
+    hash_bytes,
+    hashes,
     policies,
     policy,
 )
@@ -78,6 +80,8 @@ __all__ = [
     "Target",
     "Upstream",
     "__version__",
+    "hash_bytes",
+    "hashes",
     "load",
     "policies",
     "policy",

@@ -15,7 +15,6 @@ _Item = TypeVar("_Item")
 _Key = str | bytes | int
 _Text = str | bytes
 _Headers = Mapping[str, str] | Iterable[tuple[_Text, _Text]]
-_Exclude = Target | str | Iterable[Target | str]
 _Health = Literal["passive"] | None
 _PathType = Literal["exact", "prefix"]
 
@@ -23,8 +22,8 @@ core_version: str
 
 @final
 class Param:
-    """One parameter of a policy: its ``name``, ``default``, allowed range ``min``..``max`` or ``words``, and one sentence
-    ``doc``."""
+    """One parameter of a policy: its ``name``, ``default``, allowed range ``min``..``max`` or ``words``, and one
+    sentence ``doc``."""
 
     @property
     def name(self) -> str: ...
@@ -68,6 +67,17 @@ def policy(name: str, /, **params: float | str | bool) -> Policy:
 
 def policies() -> dict[str, Policy]:
     """Every policy of this build with its defaults, by name."""
+
+def hash_bytes(name: str, data: str | bytes, seed: int = 0) -> int:
+    """The hash of ``data`` (of a str: its UTF-8) by the function ``name``: 0..2^32-1 or 0..2^64-1.
+
+    For those who place keys or points outside an upstream and want the same numbers as its policies.  Raises
+    :class:`ConfigError` for an unknown name (naming the nearest known one), a seed that the function does not take, or
+    data of a length that it does not take.
+    """
+
+def hashes() -> dict[str, str]:
+    """Every hash function of this build: its summary by its name."""
 
 class Hashed(int):
     """A key that is a hash already: it stands for the result of the policy's own hash of the key (0..2^64-1)."""
@@ -139,6 +149,8 @@ class Target:
         """No new calls but those of its sessions, for ``deadline`` seconds from now (None: without end)."""
     def undrain(self) -> None:
         """Take new calls again."""
+
+_Exclude = Target | str | Iterable[Target | str]
 
 @final
 class Event:
@@ -315,8 +327,8 @@ class Upstream:
     def pick_many(self, n: int, out: Any = None) -> Any:
         """``n`` picks at once: ``(n,)`` int32 indices into ``targets``, -1 where nobody is usable.
 
-        ``out``: a writable buffer of int32 with room for them, which is returned; None: a new numpy array where numpy is
-        installed, else an ``array.array``.  Cost: a few nanoseconds a pick; long batches let other threads run.
+        ``out``: a writable buffer of int32 with room for them, which is returned; None: a new numpy array where numpy
+        is installed, else an ``array.array``.  Cost: a few nanoseconds a pick; long batches let other threads run.
         """
 
     def pick_keys(self, keys: Any, out: Any = None) -> Any:
@@ -333,7 +345,7 @@ class Upstream:
         """
 
     def what_if(self, key: _Key | None = None) -> dict[str, Any]:
-        """Whom ``key`` (or the next pick) would get, who would come after, and who is out and why, as plain data."""
+        """Whom ``key`` (or the next pick) would get, who would come after, who is out and why, as plain data."""
 
     def update(self, targets: Iterable[Target | str]) -> None:
         """Replace the targets.  Those kept by identity keep in-flight, health and what the schedule owes them."""

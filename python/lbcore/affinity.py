@@ -25,8 +25,8 @@ TAG, TIME, MAC = 12, 5, 12
 class Affinity:
     """How sessions are kept.
 
-    ``cookie`` or ``header``: where the value travels (exactly one of them).  ``absolute_timeout``: seconds after which a
-    session ends whatever happens; None: never.  ``secret``: at least 16 bytes, the same in all workers that serve a
+    ``cookie`` or ``header``: where the value travels (exactly one of them).  ``absolute_timeout``: seconds after which
+    a session ends whatever happens; None: never.  ``secret``: at least 16 bytes, the same in all workers that serve a
     client; None: drawn, so that sessions end with the process.  ``on_drain``: "keep" lets a draining target serve its
     sessions until its deadline, "move" sends them elsewhere at once.  ``clock``: seconds since 1970.
     Raises ConfigError.

@@ -34,6 +34,7 @@ core_version = LBCORE_VERSION.decode()
 
 include "check.pxi"
 include "policy.pxi"
+include "hash.pxi"
 include "target.pxi"
 include "want.pxi"
 include "call.pxi"

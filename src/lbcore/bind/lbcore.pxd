@@ -29,6 +29,18 @@ cdef extern from "lbcore.h" nogil:
     void *lb_alloc(size_t size)
     void lb_free(void *memory)
 
+    # hash
+    ctypedef struct lb_hash:
+        const char *name
+        const char *summary
+        int bits
+        uint64_t (*of)(lb_str text, uint64_t seed)
+        int seed_bits
+        size_t takes
+
+    const lb_hash *lb_hashes[]
+    const uint32_t lb_n_hashes
+    const lb_hash *lb_hash_find(lb_str name)
     uint64_t lb_xxh64(const char *p, size_t n, uint64_t seed)
     uint64_t lb_rotl64(uint64_t x, int k)
 

@@ -17,6 +17,17 @@ static inline uint32_t lb_le32(const char *p) {
 
 static inline uint64_t lb_le64(const char *p) { return lb_le32(p) | (uint64_t)lb_le32(p + 4) << 32; }
 
+/* The number in `n` bytes, 0 to 8 of them. */
+static inline uint64_t lb_le_few(const char *p, size_t n) {
+    uint64_t word = 0;
+    for (size_t i = 0; i < n; i++) word |= (uint64_t)(unsigned char)p[i] << 8 * i;
+    return word;
+}
+
+static inline void lb_put_le64(char *p, uint64_t x) {
+    for (int i = 0; i < 8; i++) p[i] = (char)(unsigned char)(x >> 8 * i);
+}
+
 static inline void lb_put_le32(char *p, uint32_t x) {
     for (int i = 0; i < 4; i++) p[i] = (char)(unsigned char)(x >> 8 * i);
 }

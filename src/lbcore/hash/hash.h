@@ -14,8 +14,9 @@ typedef struct lb_hash {
     const char *name;
     const char *summary;            /* one line for lists and the reference page */
     int bits;                       /* of the result */
-    uint64_t (*of)(lb_str text, uint64_t seed);        /* functions without a seed ignore it */
-    bool seeded;
+    uint64_t (*of)(lb_str text, uint64_t seed);
+    int seed_bits;                  /* of the seed; 0: there is none, and `of` is given 0 */
+    size_t takes;                   /* exactly so many bytes; 0: any number */
 } lb_hash;
 
 /* The register, in the order of hashes.def. */

@@ -5,4 +5,4 @@
 
 static uint64_t of(lb_str text, uint64_t seed) { return lb_xxh32(text.data, text.len, (uint32_t)seed); }
 
-const lb_hash lb_hash_xxh32 = {.name = "xxh32", .summary = "The 32-bit xxHash.", .bits = 32, .of = of, .seeded = true};
+const lb_hash lb_hash_xxh32 = {.name = "xxh32", .summary = "The 32-bit xxHash.", .bits = 32, .of = of, .seed_bits = 32};

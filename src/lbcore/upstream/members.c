@@ -9,27 +9,15 @@
 #include "upstream/internal.h"
 
 #include "base/alloc.h"
+#include "hash/fold.h"
 
 #define SHOWN_BYTES 100u            /* of an identity, in a message */
 
 static lb_str identity_of(const lb_target_spec *target) { return target->id.len ? target->id : target->address; }
 
-/* Private to the table: no result depends on its values, so neither on the byte order. */
-static uint64_t hash_of(lb_str text, uint64_t seed) {
-    uint64_t hash = seed ^ text.len;
-    for (size_t at = 0; at < text.len; at += sizeof(uint64_t)) {
-        uint64_t word = 0;
-        size_t rest = text.len - at;
-        memcpy(&word, text.data + at, rest < sizeof word ? rest : sizeof word);
-        hash ^= word;
-        hash = lb_splitmix(&hash);
-    }
-    return hash;
-}
-
 /* The entry that names `identity`, or the empty one where it belongs. */
 static uint32_t *entry_of(const lb_members *members, lb_str identity) {
-    uint32_t at = (uint32_t)hash_of(identity, members->seed) & members->mask;
+    uint32_t at = (uint32_t)lb_hash_fold(identity.data, identity.len, members->seed) & members->mask;
     while (members->entry[at] != LB_NONE && !lb_str_equal(members->name[members->entry[at]].identity, identity))
         at = (at + 1) & members->mask;
     return &members->entry[at];
