@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Generic, Literal, Never, Self, TypeVar, final, overload
 
 from lbcore.affinity import Affinity
+from lbcore.keys import KeySource
 from lbcore.options import Levels, Limits, SlowStart
 
 _Item = TypeVar("_Item")
@@ -363,7 +364,10 @@ class Upstream:
         """Take the events since the last call, oldest first; at most 256 are kept."""
 
     def stats(self) -> dict[str, Any]:
-        """Figures of this moment: ``name policy n_targets n_usable in_flight ejected levels events_dropped targets``."""
+        """Figures of this moment.
+
+        ``name policy n_targets n_usable in_flight ejected levels`` (percent by priority) ``events_dropped targets``.
+        """
 
 @final
 class Subset:
@@ -429,6 +433,8 @@ class Split:
 class Route:
     """One entry of a routing table: conditions, and where its requests go.
 
+    ``key``: where the key of a request comes from (:class:`KeySource`), for keyed policies and splits by key.
+
     ``hosts``: exact or ``*.suffix``; none means every host.  ``path`` begins with ``/``; ``path_type`` "prefix" matches
     by path element.  ``headers`` and ``query`` are (name, value) pairs that must all be equal.  ``backends``: backends,
     or a :class:`Split` that several routes share.  ``data`` is yours.  Raises :class:`ConfigError`.
@@ -449,6 +455,7 @@ class Route:
         timeouts: None = None,
         retry: None = None,
         data: Any = None,
+        key: KeySource | None = None,
     ) -> Self: ...
     @property
     def name(self) -> str: ...
@@ -476,6 +483,8 @@ class Route:
     def retry(self) -> None: ...
     @property
     def data(self) -> Any: ...
+    @property
+    def key(self) -> KeySource | None: ...
 
 @final
 class Answer:
@@ -506,7 +515,15 @@ class Match:
     def params(self) -> dict[str, str]: ...
     @property
     def key(self) -> _Key | None:
-        """What the configured hash source gives; None where none is configured."""
+        """What the route's ``key=`` gives, computed when it is asked for; None where it has none."""
+    @property
+    def query(self) -> str | None:
+        """The request's query as it came, without the "?"; None where there was none."""
+    @property
+    def source(self) -> str | None:
+        """The client's address, as ``source=`` of the match said."""
+    def header_values(self, name: str) -> list[str]:
+        """The values of a header in the order sent; only for routes with a ``key``."""
     @property
     def backends(self) -> tuple[Backend, ...]: ...
     @property
@@ -521,8 +538,13 @@ class Match:
     @property
     def answer(self) -> Answer | None:
         """The response to give where no backend is to be asked: 500 for a route without backends."""
-    def acquire(self, key: _Key | None = None) -> Call:
-        """Draw a backend by weight, pick a target inside it, count one in flight.  Raises :class:`NoTarget`."""
+    def acquire(
+        self, key: _Key | None = None, *, session: str | None = None, trace: bool = False
+    ) -> Call:
+        """Draw a backend by weight, pick a target inside it, count one in flight.
+
+        An explicit ``key`` wins over the route's own.  Raises :class:`NoTarget`, :class:`NoKey`.
+        """
     def attempts(self, key: _Key | None = None, *, n: int = 3) -> Iterator[Call]: ...
     def forward(self, headers: _Headers) -> tuple[str, str, str, list[tuple[_Text, _Text]]]:
         """(method, host, target, headers) to send to the backend; the Host is the client's."""

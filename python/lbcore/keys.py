@@ -48,7 +48,7 @@ class KeySource:
         return any(kind in ("header", "cookie") for kind, _ in self._parts)
 
     def of(self, match: Any) -> str | Hashed | None:
-        """The key of a match (or of anything with its ``header_values``, ``source``, ``path``, ``query``, ``params``)."""
+        """The key of a match (or of what has its ``header_values``, ``source``, ``path``, ``query``, ``params``)."""
         if self.combine:
             return self._combined(match)
         for kind, name in self._parts:

@@ -60,8 +60,8 @@ class Limits:
 class Levels:
     """How priorities and localities share the load, and when health is no longer believed.
 
-    ``overprovisioning``: percent; a priority level's health is ``min(100, overprovisioning * usable / all)``, and what it
-    lacks spills over to the next.  ``spill=False``: a level serves alone while anybody in it is usable (backups).
+    ``overprovisioning``: percent; a priority level's health is ``min(100, overprovisioning * usable / all)``, and what
+    it lacks spills over to the next.  ``spill=False``: a level serves alone while anybody in it is usable (backups).
     ``panic``: while all levels together are below 100, one with less than this percent usable serves with all.
     ``locality``: the label that names a target's place; ``weights`` by its value, others have ``default_weight``.
     """

@@ -30,7 +30,11 @@ cdef class Match:
     cdef readonly Route route
     cdef object method, host, raw       # of the request, as given
     cdef object canonical               # the path as str, or None: it is raw[start:end], or nobody asked yet
-    cdef object query                   # str, or None where there was no "?"
+    cdef readonly object query          # str, or None where there was no "?"
+    cdef object headers                 # pairs, where the route's key may ask for them
+    cdef readonly object source
+    cdef object made_key                # of the route's key source, once it was asked for
+    cdef bint keyed
     cdef Py_ssize_t start, end
 
     def __cinit__(self, Route route not None):
@@ -54,7 +58,15 @@ cdef class Match:
 
     @property
     def key(self):
-        return None
+        if not self.keyed and self.route.key is not None:
+            self.made_key = self.route.key.of(self)
+            self.keyed = True
+        return self.made_key
+
+    def header_values(self, str name):
+        """The values of a header in the order sent; only for routes with a key."""
+        wanted = name.lower()
+        return [as_text(value).strip(" \t") for field, value in self.headers or () if as_text(field).lower() == wanted]
 
     @property
     def backends(self):
@@ -81,13 +93,17 @@ cdef class Match:
     def answer(self):
         return None if self.route.split.backends else answer_of(500)
 
-    def acquire(self, key=None):
-        """Draw a backend by weight, pick a target inside it, count one in flight.  Raises NoTarget."""
-        return self.route.split.acquire(key)
+    def acquire(self, key=None, *, session=None, trace=False):
+        """Draw a backend by weight, pick a target inside it, count one in flight.  Raises NoTarget, NoKey."""
+        if key is None and self.route.key is not None:
+            key = self.key
+        return self.route.split.acquire(key, session=session, trace=trace)
 
     def attempts(self, key=None, *, n=3):
-        """Not available yet."""
-        not_yet("attempts")
+        """Draw a backend; calls on different targets inside it, one after the other."""
+        if key is None and self.route.key is not None:
+            key = self.key
+        return self.route.split.attempts(key, n=n)
 
     def forward(self, headers):
         """(method, host, target, headers) to send to the backend; Host is the client's and not among the headers."""

@@ -7,10 +7,10 @@ cdef class Route:
     cdef readonly str name, path, path_type
     cdef readonly tuple hosts, methods, headers, query
     cdef readonly Split split
-    cdef readonly object data
+    cdef readonly object data, key
 
     def __cinit__(self, name, *, hosts=(), path="/", path_type="prefix", methods=(), headers=(), query=(), backends=(),
-                  filters=(), timeouts=None, retry=None, data=None):
+                  filters=(), timeouts=None, retry=None, data=None, key=None):
         self.name = checked_text("name", name)
         if filters or timeouts is not None or retry is not None:
             not_yet("filters=, timeouts= or retry= of a route")
@@ -26,6 +26,9 @@ cdef class Route:
         self.query = pairs("query", query)
         self.split = backends if isinstance(backends, Split) else Split(backends)
         self.data = data
+        if key is not None and not hasattr(key, "of"):
+            raise ConfigError("key", f"{shown(key)} is not a KeySource")
+        self.key = key
 
     @property
     def backends(self):

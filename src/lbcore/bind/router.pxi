@@ -47,9 +47,9 @@ cdef class Router:
 
     def match(self, method, host, target, headers=(), *, port=None, scheme=None, sni=None, source=None, context=None):
         """The route of a request, None if there is none.  Raises BadRequest."""
-        if port is not None or scheme is not None or sni is not None or source is not None or context is not None:
-            not_yet("port=, scheme=, sni=, source= or context= of Router.match")
-        return self.found(method, host, target, headers)
+        if port is not None or scheme is not None or sni is not None or context is not None:
+            not_yet("port=, scheme=, sni= or context= of Router.match")
+        return self.found(method, host, target, headers, source)
 
     def match_or_raise(self, method, host, target, headers=(), *, port=None, scheme=None, sni=None, source=None,
                        context=None):
@@ -75,13 +75,15 @@ cdef class Router:
             if name == b"host":
                 host = value
                 break
-        return self.found(scope.get("method", "GET"), host, target, headers)
+        client = scope.get("client")
+        return self.found(scope.get("method", "GET"), host, target, headers, client[0] if client else None)
 
     def match_stream(self, protocol, port, *, sni=None, source=None, destination=None):
         """Not available yet: a Router has no listeners.  Engine.match_stream answers by port."""
         not_yet("Router.match_stream")
 
-    cdef Match found(self, method, host, target, headers):
+    cdef Match found(self, method, host, target, headers, source):
+        cdef Match match
         cdef char stack[STACK]
         cdef char *scratch = stack
         cdef lb_header *array = NULL
@@ -109,7 +111,10 @@ cdef class Router:
                 raise BadRequest(answer.reason.decode())
             if outcome == LB_NO_ROUTE:
                 return None
-            return match_of(<Route>self.routes[answer.route], method, host, target, &request, &answer)
+            match = match_of(<Route>self.routes[answer.route], method, host, target, &request, &answer)
+            if match.route.key is not None:
+                match.headers, match.source = headers, source
+            return match
         finally:
             lb_free(array)
             if scratch != stack:

@@ -74,12 +74,14 @@ cdef class Split:
 
     def acquire(self, key=None, *, session=None, trace=False):
         """Draw a backend, pick a target inside it, count one call in flight.  Raises NoTarget, NoKey."""
-        cdef Backend backend = self.draw(key)
+        cdef Backend backend = None if session is None else self.home_of(session)
         cdef Call call
+        if backend is None:
+            backend = self.draw(key)
         if session is None and not trace and backend.upstream.affinity is None:
             call = backend.upstream.begin(backend.key(self, key), None, None)
         else:
-            call = backend.upstream.acquire(backend.key(self, key), session=session, trace=trace)
+            call = backend.upstream.resumed(backend.key(self, key), None, None, session, trace)
         call.backend = backend
         return call
 
@@ -87,6 +89,14 @@ cdef class Split:
         """Draw a backend; calls on different targets inside it, one after the other."""
         cdef Backend backend = self.draw(key)
         return attempts_of(backend.upstream, backend.key(self, key), whole("n", n, 2**31), None, backend)
+
+    cdef Backend home_of(self, session):
+        """The backend that a session began on, while it serves it; None: any."""
+        cdef Backend b
+        for b in self.backends:
+            if b.weight and b.upstream is not None and b.upstream.home_of(session, b.upstream.now()) is not None:
+                return b
+        return None
 
     cdef Backend draw(self, key):
         cdef lb_key k

@@ -66,7 +66,9 @@ cdef class Upstream:
 
     def acquire(self, key=None, *, within=None, exclude=None, session=None, trace=False):
         """Pick a target and count one call in flight on it.  Raises NoTarget, NoKey."""
-        if session is not None or self.affinity is not None:
+        if session is not None and self.affinity is None:
+            raise ConfigError("session", f"upstream {self.name!r} has no affinity=")
+        if self.affinity is not None:
             return self.resumed(key, within, exclude, session, trace)
         return self.traced(key, within, exclude) if trace else self.begin(key, within, exclude)
 
@@ -106,25 +108,31 @@ cdef class Upstream:
     cdef Call resumed(self, key, within, exclude, session, trace):
         """A call of a session: on its target while that serves it, else a new session on another."""
         cdef Call call
-        cdef Target home
         cdef uint64_t now = self.now()
-        if self.affinity is None:
-            raise ConfigError("session", f"upstream {self.name!r} has no affinity=")
-        home = self.by_id.get(self.by_tag.get(self.affinity.open(session)))
-        if home is not None and self.serves(home, now) and within is None and exclude is None:
+        cdef Target home = self.home_of(session, now) if within is None and exclude is None else None
+        if home is not None:
             call = Call.__new__(Call)
             lb_upstream_begin_on(self.ptr, <uint32_t>home.index, now, &call.c)
             self.opened(call)
             call.receipt = {"upstream": self.name, "target": home.id, "session": "kept"} if trace else None
             return call
         call = self.traced(key, within, exclude) if trace else self.begin(key, within, exclude)
-        call.session = self.affinity.seal(self.affinity.tag(call.target.id))
+        if self.affinity is not None:
+            call.session = self.affinity.seal(self.tag(call.target.id))
         return call
 
-    cdef bint serves(self, Target home, uint64_t now):
-        if not lb_upstream_serves_session(self.ptr, <uint32_t>home.index, now):
-            return False
-        return self.affinity.on_drain == "keep" or home.state != "draining"
+    cdef Target home_of(self, session, uint64_t now):
+        """The target of a session that may go on there; None: a new session, or one of somebody else."""
+        cdef Target home
+        if self.affinity is None or session is None:
+            return None
+        home = self.by_id.get(self.by_tag.get(self.affinity.open(session)))
+        if home is None or not lb_upstream_serves_session(self.ptr, <uint32_t>home.index, now):
+            return None
+        return home if self.affinity.on_drain == "keep" or home.state != "draining" else None
+
+    cdef object tag(self, id):
+        return self.affinity.tag(f"{self.name}\0{id}")
 
     cdef Call traced(self, key, within, exclude):
         cdef Want want = self.wanted(key, within, exclude)
@@ -312,7 +320,7 @@ cdef class Upstream:
                 n_labels += self.describe(given, i, &array[<size_t>i], labels + n_labels)
                 array[<size_t>i].user = <void *>live
             members, by_id = tuple(lives), {t.id: t for t in lives}
-            by_tag = {} if self.affinity is None else {self.affinity.tag(id): id for id in by_id}
+            by_tag = {} if self.affinity is None else {self.tag(id): id for id in by_id}
             now = self.now()
             if spec:
                 status = lb_upstream_new(&self.ptr, spec, array, <uint32_t>len(lives), now, &err)
