@@ -228,6 +228,8 @@ cdef class Upstream:
         cdef Call call
         if self.keyed:
             raise NoKey(self.name, self.policy.name)
+        if self.affinity is not None:
+            return self.resumed(None, None, None, None, False)
         call = Call.__new__(Call)
         if not lb_upstream_acquire(self.ptr, self.start(), &call.c):
             raise self.nobody()
