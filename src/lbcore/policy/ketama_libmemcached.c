@@ -17,6 +17,7 @@
  *         same: `holders` counts them.
  */
 #include "base/alloc.h"
+#include "hash/bytes.h"
 #include "hash/md5.h"
 #include "hash/one_at_a_time.h"
 #include "hash/ring.h"
