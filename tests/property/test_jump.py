@@ -1,5 +1,7 @@
 """jump against its twin, and what the scheme promises."""
 
+import collections
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,3 +71,9 @@ def test_weights_that_differ_are_refused_with_the_way_out():
     with pytest.raises(lbcore.ConfigError):
         up.set_weight(up.targets[1], 2)
     assert up.targets[1].weight == 1
+
+
+def test_shares_are_even():
+    up = lbcore.Upstream("u", shards(10), "jump")
+    counts = collections.Counter(up.pick(f"key {i}").index for i in range(20_000))
+    assert all(abs(counts[i] - 2000) < 5 * 42.5 for i in range(10))  # 5 sigma of a binomial
