@@ -39,6 +39,9 @@ typedef struct world {
     uint32_t n_expected;
     lb_event expected[MAX_EXPECTED];
     uint64_t digest;                /* of all picks */
+    bool keyed;                     /* the policy wants a key, and may refuse weights or a fleet that it cannot hold */
+    char key[8];
+    lb_key asked;
 } world;
 
 static char owner[N_NAMES];         /* user pointers */
@@ -213,7 +216,7 @@ static void update(world *w) {
     lb_status status = lb_upstream_update(w->up, l.target, l.n, w->now_ns, &err);
     if (status == LB_ERR_NOMEM) CHECK(w->armed);
     if (status == LB_OK) CHECK_EQ(field[0], 0);
-    if (status == LB_ERR_CONFIG) CHECK(strcmp(err.field, field) == 0);
+    if (status == LB_ERR_CONFIG) CHECK(strcmp(err.field, field) == 0 || (w->keyed && !field[0]));
     if (status == LB_OK) adopt(w, &l);
 }
 
@@ -222,7 +225,8 @@ static void update(world *w) {
 static void set_weight(world *w) {
     uint32_t i = next(w, MAX_TARGETS), weight = read_weight(w);
     lb_status status = lb_upstream_set_weight(w->up, i, weight, w->now_ns, NULL);
-    CHECK_EQ(status == LB_ERR_CONFIG, i >= w->n || weight > LB_MAX_WEIGHT);
+    bool wrong = i >= w->n || weight > LB_MAX_WEIGHT;
+    CHECK_EQ(status == LB_ERR_CONFIG, wrong || (w->keyed && status == LB_ERR_CONFIG));
     if (status == LB_ERR_NOMEM) CHECK(w->armed);
     if (status) return;
     if (w->member[i].weight == weight) {
@@ -263,14 +267,26 @@ static void check_pick(world *w, uint32_t i) {
     w->digest = (w->digest ^ i) * 0x9E3779B97F4A7C15u;
 }
 
+/* Anybody, or by one of 32 keys. */
+static lb_want want(world *w) {
+    if (!w->keyed) return (lb_want){0};
+    snprintf(w->key, sizeof w->key, "k%u", next(w, 32));
+    w->asked = (lb_key){.text = lb_str_of(w->key)};
+    return (lb_want){.key = &w->asked};
+}
+
 static void pick(world *w) {
-    uint32_t i = lb_upstream_pick(w->up, w->now_ns);
+    lb_want wanted = want(w);
+    uint32_t i = lb_upstream_choose(w->up, &wanted, w->now_ns);
     fired(w);
     check_pick(w, i);
 }
 
 /* Who tells no time fires nothing. */
-static void pick_timeless(world *w) { check_pick(w, lb_upstream_pick(w->up, 0)); }
+static void pick_timeless(world *w) {
+    lb_want wanted = want(w);
+    check_pick(w, lb_upstream_choose(w->up, &wanted, 0));
+}
 
 /* As the binding does it. */
 static void pick_replayed(world *w) {
@@ -285,7 +301,8 @@ static void pick_replayed(world *w) {
 static void acquire(world *w) {
     if (w->n_open == MAX_CALLS) return;
     lb_call call = {.member = LB_NONE};
-    bool any = lb_upstream_acquire(w->up, w->now_ns, &call);
+    lb_want wanted = want(w);
+    bool any = lb_upstream_begin(w->up, &wanted, w->now_ns, &call);
     fired(w);
     check_pick(w, call.member);
     CHECK_EQ(any, call.member != LB_NONE);
@@ -414,12 +431,13 @@ static void begin(world *w) {
     static const uint64_t lengths[] = {10 * SECOND, 0, 1, SECOND, 35 * SECOND, 300 * SECOND};
     lb_upstream_spec spec = {.policy = lb_policies[next(w, lb_n_policies)], .seed = next(w, 256)};
     lb_policy_defaults(spec.policy, spec.param);
-    if (spec.policy->params) spec.param[0] = next(w, 2);      /* round_robin's phase */
+    if (spec.policy->params && spec.policy->params->max == 1) spec.param[0] = next(w, 2);  /* yes or no */
     spec.passive.failures = next(w, 4);
     spec.passive.max_percent = next(w, 101);
     spec.passive.base_ns = lengths[next(w, 6)];
     spec.passive.max_ns = lengths[next(w, 6)];
     w->rule = spec.passive;
+    w->keyed = spec.policy->walk != NULL;
     w->now_ns = 1000 * SECOND;
     CHECK_EQ(lb_upstream_new(&w->up, &spec, NULL, 0, w->now_ns, NULL), LB_OK);
 }

@@ -1,0 +1,142 @@
+"""The format ``balancer`` of ``golden/badinput/configs.json``: plain keys, mapped to the engine's names.
+
+It is the cases' own format, so it lives with them.  The engine judges every value; what is checked here is what the
+format adds: the shape of the data, which keys there are, and that a target is an address.
+
+What the engine does not have yet raises :class:`NotYet`, asked for anew each time: a case that needs it is skipped
+until it is there.
+"""
+
+import lbcore
+from lbcore.config import dialects
+from lbcore.config.jsontext import document
+from lbcore.config.plain import Unreadable, shown
+from lbcore.config.short import is_address
+
+POLICIES = {
+    "round_robin": "round_robin",
+    "smooth_wrr": "smooth_nginx",
+    "random": "random",
+    "least_request": "least_request",
+    "ring_hash": "ring_hash",
+    "maglev": "maglev",
+    "ewma": "peak_ewma",
+}
+PARAMETERS = {  # of a policy; one that has no such parameter refuses it
+    "table_size": "table_size",
+    "min_ring_size": "minimum_ring_size",
+    "max_ring_size": "maximum_ring_size",
+    "replicas": "replicas",
+    "choice_count": "choices",
+    "active_request_bias": "active_request_bias",
+    "hash_function": "hash_function",
+    "hash_balance_factor": "hash_balance_factor",
+    "decay": "decay",
+}
+SLOW_START = {"slow_start_window": "window", "slow_start_aggression": "aggression"}
+KONGS = {  # keys of Kong's declarative configuration, by the object they belong to
+    "hash_on": "upstreams",
+    "hash_on_header": "upstreams",
+    "healthchecks": "upstreams",
+    "retries": "services",
+}
+LATER = {"panic_threshold", "retry_budget"}  # no case has them
+KEYS = {"policy", "targets", "targets_generate", *PARAMETERS, *SLOW_START, *KONGS, *LATER}
+
+
+class NotYet(Exception):
+    """The engine has no such policy or option yet."""
+
+
+def load_text(text):
+    """The upstream that JSON text describes.  Raises ConfigError, NotYet."""
+    try:
+        return load(document(text))
+    except Unreadable as error:
+        raise lbcore.ConfigError("", f"{error.line}:{error.column}: {error.reason}") from None
+
+
+def load(body):
+    """The upstream that ``body`` describes.  Raises ConfigError, NotYet."""
+    if not isinstance(body, dict):
+        raise lbcore.ConfigError("", f"{shown(body)} is not an object")
+    for key in body:
+        if key not in KEYS:
+            raise lbcore.ConfigError(key, f"is not a key of this format; known: {', '.join(sorted(KEYS))}")
+        if key in LATER:
+            raise NotYet(key)
+    chosen = policy(body)
+    check_kongs(body)
+    return lbcore.Upstream("u", targets(body), chosen, **slow_start(body))
+
+
+def policy(body):
+    """The engine's policy with its parameters; errors name them as the format does."""
+    name = body.get("policy")
+    if not isinstance(name, str) or name not in POLICIES:
+        raise lbcore.ConfigError("policy", f"{shown(name)} is not one of {', '.join(POLICIES)}")
+    if POLICIES[name] not in lbcore.policies():
+        raise NotYet(f"policy {POLICIES[name]}")
+    given = {key: body[key] for key in PARAMETERS if key in body}
+    for key, value in given.items():
+        with_name(key, lbcore.policy, POLICIES[name], **{PARAMETERS[key]: value})
+    return lbcore.policy(POLICIES[name], **{PARAMETERS[key]: value for key, value in given.items()})
+
+
+def targets(body):
+    """The targets as given, or so many made up."""
+    if "targets_generate" in body:
+        count, weight = body["targets_generate"]["count"], body["targets_generate"]["weight"]
+        return [
+            lbcore.Target(f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}:80", weight=weight) for i in range(count)
+        ]
+    given = body.get("targets")
+    if not isinstance(given, list):
+        raise lbcore.ConfigError("targets", f"{shown(given)} is not a list")
+    return [target(one, f"targets[{i}]") for i, one in enumerate(given)]
+
+
+def target(one, place):
+    """One target; errors say which."""
+    if not isinstance(one, dict) or not set(one) <= {"target", "weight"}:
+        raise lbcore.ConfigError(place, f"{shown(one)} is not an object of target and weight")
+    address = one.get("target")
+    if not isinstance(address, str) or not is_address(address):
+        raise lbcore.ConfigError(
+            f"{place}.target", f"{shown(address)} is not an address: host:port or [ipv6]:port"
+        )
+    return with_name(f"{place}.weight", lbcore.Target, address, weight=one.get("weight", 1))
+
+
+def slow_start(body):
+    """The upstream's setting, as keyword arguments."""
+    given = {key: body[key] for key in SLOW_START if key in body}
+    if not given:
+        return {}
+    made = getattr(lbcore, "SlowStart", None)
+    if made is None:
+        raise NotYet("slow start")
+    for key, value in given.items():
+        with_name(key, made, **{SLOW_START[key]: value})
+    return {"slow_start": made(**{SLOW_START[key]: value for key, value in given.items()})}
+
+
+def check_kongs(body):
+    """Kong's keys are judged by Kong's dialect; what they say is not applied here."""
+    given = {"upstreams": {"name": "u"}, "services": {"name": "s", "host": "u"}}
+    used = [key for key in KONGS if key in body]
+    if not used:
+        return
+    if not any(dialect.claims({"_format_version": "3.0"}) for dialect in dialects()):
+        raise NotYet(f"Kong's dialect, for {' and '.join(used)}")
+    for key in used:
+        given[KONGS[key]][key] = body[key]
+    lbcore.load({"_format_version": "3.0", **{kind: [one] for kind, one in given.items()}}, strict=True)
+
+
+def with_name(field, make, *args, **kwargs):
+    """What ``make`` makes; its complaint names ``field``."""
+    try:
+        return make(*args, **kwargs)
+    except lbcore.ConfigError as error:
+        raise lbcore.ConfigError(field, error.problems[0].reason) from None
