@@ -282,6 +282,42 @@ static void what_cannot_be_hashed_goes_in_turn(void) {
     }
 }
 
+/* The hash of try 0 is the key's; later tries hash its low four bytes, the lowest first. */
+static void a_hashed_key_goes_on_with_its_bytes(void) {
+    static const uint32_t weights[] = {3, 1, 4, 1, 5};
+    static const char bytes[] = {4, 3, 2, 1};
+    const uint32_t hash = 0x01020304;
+    model m = {.n = 5, .full = {3, 1, 4, 1, 5}};
+    bed plain, ip;
+    make(&plain, named("hash_nginx"), view_of(weights, 5, 0, NULL), NULL, NULL);
+    make(&ip, named("ip_hash_nginx"), view_of(weights, 5, 0, NULL), NULL, NULL);
+    lb_key key = {.text = lb_str_of("16909060"), .hash = 0xAAAAAAAA00000000u + hash, .hashed = true};
+    lb_walk by_sum = {.key = key, .rng = &plain.rng}, by_address = {.key = key, .rng = &ip.rng};
+    uint64_t sum = hash >> 16 & 0x7FFF, h = hash;
+    for (uint32_t r = 0; r < TRIES; r++, by_sum.step++, by_address.step++) {
+        char text[8];
+        int n = snprintf(text, sizeof text, "%u", r);
+        memcpy(text + n, bytes, 4);
+        if (r > 0) sum += lb_crc32(text, (size_t)n + 4) >> 16 & 0x7FFF;
+        for (int i = 0; r > 0 && i < 4; i++) h = (h * 113 + (unsigned char)bytes[i]) % 6271;
+        CHECK_EQ(plain.policy->walk(plain.state, plain.view, &by_sum), model_at(&m, sum));
+        CHECK_EQ(ip.policy->walk(ip.state, ip.view, &by_address), model_at(&m, h));
+    }
+    end(&plain);
+    end(&ip);
+}
+
+static void a_client_on_a_socket_has_three_zeros(void) {
+    static const uint32_t weights[] = {3, 1, 4, 1, 5};
+    model m = {.n = 5, .full = {3, 1, 4, 1, 5}};
+    bed b;
+    make(&b, named("ip_hash_nginx"), view_of(weights, 5, 0, NULL), NULL, NULL);
+    lb_walk walk = {.key = {.text = lb_str_of("unix:")}, .rng = &b.rng};
+    for (; walk.step < TRIES; walk.step++)
+        CHECK_EQ(b.policy->walk(b.state, b.view, &walk), model_ip_hash(&m, "0.0.0.1", walk.step));
+    end(&b);
+}
+
 static void peeks_end_after_64_turns(void) {
     static uint32_t weights[100];
     static const char *const policy[] = {"smooth_nginx", "least_conn_nginx", "hash_nginx"};
@@ -430,6 +466,8 @@ int main(void) {
     RUN(walks_are_the_models);
     RUN(after_21_tries_the_turns_decide);
     RUN(what_cannot_be_hashed_goes_in_turn);
+    RUN(a_hashed_key_goes_on_with_its_bytes);
+    RUN(a_client_on_a_socket_has_three_zeros);
     RUN(peeks_end_after_64_turns);
     RUN(turns_are_smooth);
     RUN(an_ask_gives_each_once);

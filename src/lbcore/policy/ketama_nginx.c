@@ -2,16 +2,17 @@
  *
  * Source  nginx, init_chash() and get_chash_peer() of ngx_http_upstream_hash_module.c (1.22 to 1.31), after
  *         Cache::Memcached::Fast's rule.
- * Text    a target's hash_key, else its address as given.  A last ":" with nothing but digits behind it parts host and
- *         port; "unix:" in front (of any case) falls away and then there is no port.
- * Points  state = crc32 of host, NUL, port; point 0 is the crc32 going on from it over four zero bytes, each further one
- *         over the point before it, lowest byte first.  Of equal points the first in the list stays.
+ * Text    a target's hash_key, else its address as given.  A last ":" that only digits follow parts host and port;
+ *         "unix:" in front (of any case) falls away and then there is no port.
+ * Points  the crc32 of host, NUL, port and four zero bytes; each further one with the point before it, lowest byte
+ *         first, instead of the zeros.  Of equal points the first in the list stays.
  * Walk    from the first point at or after crc32(key), point by point, for 21 points; then tries.h.  Targets that are
  *         down keep their points and weights.  An empty key, or one target: smooth turns at once.
  * Twins   targets with one text (nginx: the addresses of one name) share its points; smooth.h chooses among them.
  * Hashed  a key that is a hash stands for crc32(key).
- * Cost    walk O(1); build O(points), and nothing but current weights where texts and configured weights are as before;
- *         12 bytes a point, 52 and the text a target.  With twins a peek is O(n).  Weights of 104,857 in all at most.
+ * Cost    walk O(1), with twins O(those at a point), and a peek then O(n); build O(points), where texts and configured
+ *         weights are as before O(n).  12 to 16 bytes a point, 52 and the text a target.
+ * Limit   weights of 104,857 in all: 2^24 points.
  * Keeps   the table is shared by the states of Views with the same targets, counted by `users`, and not written
  *         otherwise.  Turns write to the state: one caller at a time.
  */
@@ -27,11 +28,11 @@
 /* What the ring is made of and the ring. */
 typedef struct table {
     lb_counter users;
-    uint32_t n_members, n_servers;  /* n_servers: of weight > 0 */
+    uint32_t n_members;
     uint32_t *full;
     size_t *end;                    /* of each member's text in `text` */
     char *text;
-    lb_ring *ring;                  /* NULL below two servers; owners are the first members of their texts */
+    lb_ring *ring;                  /* by the first member of each text; NULL below two members of weight > 0 */
     uint32_t *twin;                 /* by member: the next one of the same text, or LB_NONE; NULL: there are none */
 } table;
 
@@ -175,10 +176,11 @@ static lb_status table_new(table **out, const lb_view *view, lb_error *err) {
     t->users = 1;
     t->n_members = view->n_members;
     uint64_t weight = 0;
+    uint32_t n_servers = 0;
     size_t length = 0;
     for (uint32_t i = 0; i < view->n_members; i++) {
         weight += view->full[i];
-        t->n_servers += view->full[i] > 0;
+        n_servers += view->full[i] > 0;
         length += text_of(view, i).len;
     }
     t->full = lb_alloc_array(t->n_members, sizeof *t->full);
@@ -188,7 +190,7 @@ static lb_status table_new(table **out, const lb_view *view, lb_error *err) {
     if (status == LB_OK) {
         memcpy(t->full, view->full, t->n_members * sizeof *t->full);
         copy_texts(t, view);
-        if (t->n_servers > 1) status = make_ring(t, weight, err);
+        if (n_servers > 1) status = make_ring(t, weight, err);
     }
     if (status) let_go(t);
     else *out = t;

@@ -3,8 +3,8 @@
  * Source  nginx, ngx_http_upstream_get_least_conn_peer() (1.22 to 1.31).
  * Load    in-flight / weight, compared by cross-multiplication.  An idle target has load 0 whatever its weight (the
  *         request being placed is not counted, as least_conn does): the smooth turns give the weights then.
- * Ties    smooth.h among the equal ones only; the current weights of the others stand still.  If the turn leaves equals,
- *         the first in the list.
+ * Ties    smooth.h among the equal ones only; the current weights of the others stand still.  Of those that are equal
+ *         in this too, the first in the list.
  * Step    asked again: the same among those not given yet; once all have been, from the beginning.
  * Peek    in a copy of the current weights and by the loads of now, for 64 steps; nothing beyond.
  * Cost    pick O(n) as in nginx, two passes; peek O(n step).  Memory 36 bytes a member.
@@ -61,6 +61,6 @@ static uint32_t pick(void *smooth, const lb_view *view, const lb_ask *ask) {
 }
 
 const lb_policy lb_policy_least_conn_nginx = {
-    .name = "least_conn_nginx", .summary = "nginx's least_conn: the least in flight for its weight, equals in smooth turns.",
+    .name = "least_conn_nginx", .summary = "nginx's least_conn: the least in flight for its weight, equals in turn.",
     .build = lb_smooth_build, .destroy = lb_smooth_destroy, .pick = pick,
 };

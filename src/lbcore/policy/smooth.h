@@ -11,7 +11,7 @@
  * Ties    the first in the list.
  * Change  current weights stay with their members, also of those that are down; a newcomer starts at 0.  Where members
  *         or configured weights change, which in nginx is a new start, none is more than one round ahead or behind.
- * Cost    a turn O(candidates); memory 32 bytes a member.
+ * Cost    a turn O(candidates); memory 36 bytes a member.
  * Keeps   the current weights of all members add up to what they began with.  Turns write: one caller at a time.
  */
 #ifndef LBCORE_POLICY_SMOOTH_H

@@ -6,8 +6,8 @@
  *
  * Source  nginx, ngx_http_upstream_hash_module.c and ngx_http_upstream_ip_hash_module.c (1.22 to 1.31): a server that
  *         cannot be had costs a try, and when more than 20 are spent, round robin decides.
- * Count   each member that a try names costs one, whether it is down or the core has to skip it.  (A retry in nginx does
- *         not count the server that has failed: after failed attempts it makes a try or two more than this.)
+ * Count   each member that a try names costs one, whether it is down or the core has to skip it.  (nginx's plain hashes
+ *         do not count a server that was tried and failed: after failed attempts they make as many tries more.)
  * End     when all usable members have been given.
  * Peek    leaves the current weights alone; 64 smooth turns, then nothing.
  * Cost    a walk O(1) tries; a smooth turn O(n).
@@ -20,7 +20,7 @@
 
 #define LB_TRIES 21u
 
-/* The member, usable or not, of try number walk->at (0, 1, ... in this order); walk->hash is its own from try to try. */
+/* The member, usable or not, of try number walk->at (0, 1, ... in this order); walk->hash is its to keep. */
 typedef uint32_t lb_try(const void *table, const lb_view *view, lb_walk *walk);
 
 /* walk() of a policy: `try` on `table`, or no try at all where the key is not `hashable`. */
