@@ -1,7 +1,7 @@
 /* hash: consistent hashing by a table that depends on names and weights only.
  *
  * Source  stable.h, which has the rule.
- * Cost    pick O(1); the next candidates O(usable) each; build 65,537 slots within 50 ms, none where only health changes.
+ * Cost    pick O(1), the next candidates O(usable) each; build as stable.h says, O(n) where only health changes.
  * Keeps   state is read-only after build(), so any number of threads may pick at once.  The table is shared with the
  *         View before, by a count, as long as names and configured weights stay.
  */

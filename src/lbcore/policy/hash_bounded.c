@@ -12,7 +12,7 @@
 enum { FACTOR, MARGIN, SLOTS };     /* the first two where `bounded` wants them */
 
 static const lb_param params[] = {
-    LB_NUMBER("factor", 1.25, 1, 10, "The most that a target carries, as a multiple of its share of all calls in flight."),
+    LB_NUMBER("factor", 1.25, 1, 10, "The most that a target carries, in multiples of its share of all calls."),
     LB_WHOLE("margin", 2, 0, 1000, "Calls that a target may carry above that, so that small counts do not spill."),
     LB_SLOTS_PARAM,
     {0},
@@ -26,7 +26,7 @@ static lb_status build(void **out, const lb_view *view, const double *param, con
 }
 
 const lb_policy lb_policy_hash_bounded = {
-    .name = "hash_bounded", .summary = "Consistent hashing that passes over targets with more than their share of calls.",
+    .name = "hash_bounded", .summary = "Consistent hashing that passes over targets with too many calls in flight.",
     .params = params, .check = check, .build = build, .destroy = lb_stable_destroy,
     .walk = lb_stable_walk, .hash = lb_stable_hash, .bounded = true,
 };

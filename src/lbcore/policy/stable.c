@@ -57,8 +57,8 @@ void lb_curve_init(lb_curve *curve, uint32_t slots) {
     }
 }
 
-/* ln(all / left) for all = 2 M, left = 2 (M - t) - 1: whole powers of 2, then steps of 1/64, then the series of log_step
- * for a quotient below 1 + 1/64.  The largest numbers: a remainder below 2^25.1 shifted by 38, and z below 2^31. */
+/* ln(all / left) for all = 2 M, left = 2 (M - t) - 1: whole powers of 2, then steps of 1/64, then the series of
+ * log_step() for a quotient below 1 + 1/64.  No overflow: high - low < left < 2^25.1, z < 2^31. */
 uint64_t lb_curve_at(const lb_curve *curve, uint32_t turn) {
     uint64_t all = 2 * curve->slots, left = 2 * (curve->slots - turn) - 1, sum = 0;
     for (; 2 * left <= all; left *= 2) sum += curve->log[LB_CURVE_STEPS];
