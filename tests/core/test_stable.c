@@ -39,7 +39,7 @@ static void scores_are_logarithms(void) {
         lb_curve curve;
         lb_curve_init(&curve, sizes[i]);
         uint64_t before = 0;
-        for (uint32_t t = 0, stride = 1 + sizes[i] / 200000; t < sizes[i]; t += t + 50 < sizes[i] ? stride : 1) {
+        for (uint32_t t = 0, stride = 1 + sizes[i] / 40000; t < sizes[i]; t += t + 50 < sizes[i] ? stride : 1) {
             uint64_t score = lb_curve_at(&curve, t);
             double error = -log1p(-(t + 0.5) / sizes[i]) * 0x1p38 - (double)score;
             if (error < -0.01 || error >= LB_CURVE_ERROR) CHECK_EQ(error, 0);
@@ -191,7 +191,7 @@ static void the_table_and_every_walk_follow_the_rule(void) {
     static fleet f;
     lb_rng rng;
     lb_rng_seed(&rng, SEED);
-    for (int round = 0; round < 150; round++) {
+    for (int round = 0; round < 80; round++) {
         draw_fleet(&f, &rng);
         uint32_t down = lb_rng_below(&rng, 3) ? lb_rng_below(&rng, 1u << MOST) & lb_rng_below(&rng, 1u << MOST) : 0;
         bed b;

@@ -2,7 +2,7 @@
  *
  * Source  V. Mirrokni, M. Thorup, M. Zadimoghaddam, SODA 2018, over the table and the order of stable.h.
  * Rule    the first in the key's order with f_i < ceil(factor * (F + 1) * p_i) + margin: f_i are its calls in flight, F
- *         those of all usable targets, p_i its share of their weight.  The upstream does the skipping (`bounded`); this
+ *         those of all together, p_i its share of the usable weight.  The upstream does the skipping (`bounded`); this
  *         file gives the order.
  * Cost    as hash; a step for each target that is at its bound.
  * Keeps   as hash.

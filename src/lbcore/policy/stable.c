@@ -172,10 +172,11 @@ typedef struct draft {
     claim *holder;                  /* by slot, the best claim so far; rank LB_NONE: none */
     claimant *claimant;             /* by rank */
     uint32_t slots, n, n_free;
-    bool again;                     /* one who had enough has lost a slot: he claims on */
+    bool again;                     /* a target that had enough has lost a slot, and claims on */
 } draft;
 
-/* The claims of one target up to a score.  Who loses a slot may claim another. */
+/* The claims of one target up to a score (below 2^43: a little above the greatest e_t).  Who loses a slot may claim
+ * another. */
 static void raise_claims(draft *d, uint32_t rank, uint64_t limit) {
     claimant *c = &d->claimant[rank];
     while (c->left > 0 && c->turn < d->slots && d->score[c->turn] <= limit * c->weight) {
@@ -196,7 +197,8 @@ static uint64_t stride(const draft *d) {
     return ((uint64_t)1 << LB_CURVE_BITS) / wanting + 1;
 }
 
-/* Quotas add up to at least M and M turns lead to every slot, so while one is free somebody wants it. */
+/* Quotas add up to at least M and M turns lead to every slot, so while one is free somebody wants it.  At the end of a
+ * round everybody has enough or has claimed up to the limit; so once all slots are taken, later claims change nothing. */
 static void give_slots(draft *d) {
     for (uint64_t limit = 0; d->n_free > 0;) {
         limit += stride(d);

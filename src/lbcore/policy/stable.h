@@ -19,10 +19,10 @@
  * Source  Slots visited by permutation: D. Eisenbud et al., NSDI 2016 (Maglev).  An owner that depends on no order of
  *         targets: B. Maggs, R. Sitaraman, ACM CCR 45(3), 2015.  Exponential scores divided by weights: the least of
  *         them falls to each target by its weight (D. Thaler, C. Ravishankar, IEEE/ACM ToN 6(1), 1998, section 5).
- * Cost    build O(M log M + n log n): 65,537 slots 1 to 12 ms for 3 to 10,000 targets, 1,048,583 up to half a second;
- *         nothing where only health, order or user pointers change.  Step 0 O(1), further steps O(usable), about 5 ns
- *         each.  Memory 4 M + 28 n bytes and the texts, shared by such Views, plus 8 n bytes a View; while building
- *         24 M more.  Targets with the same hash_key claim the same slots: O(M) each.
+ * Cost    build O(M log M + n log n): milliseconds for 65,537 slots, some tenths of a second for 1,048,583, whatever the
+ *         weights (benches/moves.py); O(n) where only health, the list's order or user pointers change.  Step 0 O(1),
+ *         further steps O(usable).  Memory 4 M + 28 n bytes and the texts, shared by such Views, 8 n bytes a View;
+ *         while building 24 M more.  Targets that share one hash_key claim the same slots: up to M claims each.
  * Keeps   the table depends on names, weights and M: on no order, event, seed or machine.  It is read-only after the
  *         build; Views that share one count themselves in and out, which upstreams do one at a time.
  */
