@@ -19,5 +19,5 @@ static lb_status build(void **out, const lb_view *view, const double *param, con
 const lb_policy lb_policy_hash = {
     .name = "hash", .summary = "Consistent hashing with even shares: a key keeps its target while that is usable.",
     .params = params, .check = check, .build = build, .destroy = lb_stable_destroy,
-    .walk = lb_stable_walk, .hash = lb_stable_hash,
+    .walk = lb_stable_walk, .hash = lb_stable_hash, .pure = true,
 };

@@ -28,5 +28,5 @@ static lb_status build(void **out, const lb_view *view, const double *param, con
 const lb_policy lb_policy_hash_bounded = {
     .name = "hash_bounded", .summary = "Consistent hashing that passes over targets with too many calls in flight.",
     .params = params, .check = check, .build = build, .destroy = lb_stable_destroy,
-    .walk = lb_stable_walk, .hash = lb_stable_hash, .bounded = true,
+    .walk = lb_stable_walk, .hash = lb_stable_hash, .pure = true, .bounded = true,
 };
