@@ -12,8 +12,8 @@
  * Point   hash_function of text + "_" + number; MURMUR_HASH_2 with the seed 0xc70f6907.  The key is always XXH64.
  * Pick    the first point at or after the key's hash.  Step n: n points further.  Bounded loads: envoy_bounded.h.
  * Ties    of equal points the one added first is found first (Envoy leaves it open).
- * Down    the ring is made anew of those that are usable, as in Envoy: where fractions play no part only the keys of
- *         that target move.
+ * Down    the ring is made anew of those that are usable, as in Envoy: each of them then has a few points more, so some
+ *         keys of others move too.
  * Cost    pick O(1) expected; build O(points), about 60 ns each; 12 to 16 bytes a point.
  * Keeps   read-only after build(), unless hash_balance_factor is set (envoy_bounded.h).
  */
