@@ -28,70 +28,61 @@ SEQUENCES = [pytest.param(case, id=case["id"]) for case in FILES["rr"]["cases"] 
 # ---- how a case becomes an upstream -----------------------------------------------------------------------------
 
 
-def upstream(case, members):
-    """An upstream of some of the case's backends; ids are their indices in the case."""
-    params = {
-        k: v for k, v in case["params"].items() if k not in ("hash_policy", "panic_threshold", "priorities")
-    }
-    backends = case["backends"]
+def upstream(case):
+    """The case's backends as an upstream; ids are their indices in the case."""
+    own = ("hash_policy", "panic_threshold", "priorities")
+    params = {k: v for k, v in case["params"].items() if k not in own}
     targets = [
         lbcore.Target(
-            backends[i]["address"],
+            b["address"],
             id=str(i),
-            weight=backends[i]["weight"],
-            hash_key=backends[i].get("hash_key"),
+            weight=b["weight"],
+            hash_key=b.get("hash_key"),
+            priority=b.get("priority", 0),
         )
-        for i in members
+        for i, b in enumerate(case["backends"])
     ]
-    up = lbcore.Upstream(
-        case["id"], targets, lbcore.policy(case["policy"].removeprefix("envoy_"), **params), seed=1
-    )
-    for i in members:
-        up.set_health(str(i), not backends[i].get("down", False))
+    policy = lbcore.policy(case["policy"].removeprefix("envoy_"), **params)
+    levels = lbcore.Levels(panic=case["params"].get("panic_threshold", 0))
+    up = lbcore.Upstream(case["id"], targets, policy, levels=levels, seed=1)
+    for target, b in zip(up, case["backends"], strict=True):
+        up.set_health(target, not b.get("down", False))
     return up
 
 
-def levels(case):
-    """The upstream of each priority level, and (healthy, all) of each; in panic all of a level are healthy."""
-    backends = case["backends"]
-    ups, counts = [], []
-    for level in sorted({b.get("priority", 0) for b in backends}):
-        members = [i for i, b in enumerate(backends) if b.get("priority", 0) == level]
-        ups.append(upstream(case, members))
-        counts.append((sum(not backends[i].get("down", False) for i in members), len(members)))
-    availability = min(100, sum(min(100, 140 * healthy // n) for healthy, n in counts))
-    for up, (healthy, n) in zip(ups, counts, strict=True):
-        if envoy.is_panic(healthy, n, case["params"].get("panic_threshold", 0), availability):
-            for target in up:
-                up.set_health(target, True)
-    return ups, counts
+class Request:
+    """A request that has the parts of a case's key, as ``KeySource`` asks for them."""
 
+    path, params = "/", {}
 
-def parts(policies, key):
-    """The values of each part of a request, and whether it is terminal."""
-    for policy in policies:
-        values = key.get(policy["from"], [])
-        values = values if isinstance(values, list) else [values]
-        yield [v.encode() for v in values], policy.get("terminal", False)
+    def __init__(self, parts):
+        self.parts = {k: v if isinstance(v, list) else [v] for k, v in parts.items()}
+        self.query = "".join(f"q={v}" for v in self.parts.get("query:q", [])) or None
+        self.source = self.parts.get("source_ip", [None])[0]
+
+    def header_values(self, name):
+        if name == "cookie":
+            return [f"other=1; sid={v}" for v in self.parts.get("cookie:sid", [])]
+        return self.parts.get(f"header:{name}", [])
 
 
 def key_of(case, key):
-    """What goes to pick(), and its hash; None: Envoy drew at random."""
-    if "hash_policy" not in case["params"]:
-        return key, envoy.xxh64(key.encode())
-    h = envoy.combine(parts(case["params"]["hash_policy"], key))
-    return (None, None) if h is None else (lbcore.Hashed(h), h)
+    """What goes to pick(); None: Envoy drew at random."""
+    policies = case["params"].get("hash_policy")
+    if policies is None:
+        return key
+    named = [(p["from"].replace("source_ip", "ip"), p.get("terminal", False)) for p in policies]
+    source = lbcore.KeySource(
+        *[name for name, _ in named], combine=True, terminal=[name for name, ends in named if ends]
+    )
+    return source.of(Request(key))
 
 
 def replayed(case, keys):
     """The index of the backend for each key; None where Envoy drew at random."""
-    ups, counts = levels(case)
-    picks = []
-    for key in keys:
-        given, h = key_of(case, key)
-        level = 0 if len(ups) == 1 or h is None else envoy.level_of(h, counts)
-        picks.append(None if given is None else int(ups[level].pick(given).id))
-    return picks
+    up = upstream(case)
+    given = [key_of(case, key) for key in keys]
+    return [None if key is None else int(up.pick(key).id) for key in given]
 
 
 def differences(case, keys):
@@ -122,7 +113,7 @@ def test_a_changed_pick_is_seen(case, keys):
 
 def wrong_steps(case):
     """The "+" steps in which we chose another backend than Envoy; the trace goes on with Envoy's choice."""
-    up, calls, wrong = upstream(case, range(len(case["backends"]))), [], []
+    up, calls, wrong = upstream(case), [], []
     for i, (what, *rest) in enumerate(case["steps"]):
         if what == "+":
             calls.append(up.acquire(rest[0]))
@@ -191,7 +182,7 @@ def test_a_recorded_order_is_a_schedule_by_earliest_deadline(case):
 
 @pytest.mark.parametrize("case", SEQUENCES)
 def test_edf_gives_such_orders(case):
-    up = upstream({**case, "policy": "edf"}, range(len(case["backends"])))
+    up = upstream({**case, "policy": "edf"})
     picks = [up.pick().index for _ in case["picks"]]
     assert envoy.explained(weights_of(case), picks)
     if len(set(weights_of(case)) - {0}) == 1:
