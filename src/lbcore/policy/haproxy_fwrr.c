@@ -1,0 +1,196 @@
+/* haproxy_fwrr: see haproxy_fwrr.h. */
+#include "policy/haproxy_fwrr.h"
+
+#include "base/alloc.h"
+#include "base/exact.h"
+
+#define SCALE 16
+#define MOST 4096                   /* the largest share that HAProxy knows */
+#define READY 0u
+
+static uint32_t later(const lb_fwrr *f) { return 3 - f->fresh; }
+
+/* ---- queues ----------------------------------------------------------------------------------------------------- */
+
+/* The order in `ready`, then the one in the other two. */
+static bool before(const lb_fwrr *f, uint32_t queue, uint32_t left, uint32_t right) {
+    const lb_fwrr_member *a = &f->member[left], *b = &f->member[right];
+    if (queue == READY) {
+        if (a->position != b->position) return a->position < b->position;
+        int64_t a_tie = lb_floor_div(MOST + a->rest - a->share, SCALE);
+        int64_t b_tie = lb_floor_div(MOST + b->rest - b->share, SCALE);
+        if (a_tie != b_tie) return a_tie < b_tie;
+    } else if (a->share != b->share) {
+        return a->share > b->share;
+    }
+    return a->ticket < b->ticket;
+}
+
+static void push(lb_fwrr *f, uint32_t queue, uint32_t member) {
+    uint32_t *heap = f->queue[queue].member, at = f->queue[queue].n++;
+    for (; at > 0 && before(f, queue, member, heap[(at - 1) / 2]); at = (at - 1) / 2) heap[at] = heap[(at - 1) / 2];
+    heap[at] = member;
+}
+
+static uint32_t pop(lb_fwrr *f, uint32_t queue) {
+    uint32_t *heap = f->queue[queue].member, n = --f->queue[queue].n, top = heap[0], last = heap[n], at = 0;
+    for (uint32_t child; (child = 2 * at + 1) < n; at = child) {
+        if (child + 1 < n && before(f, queue, heap[child + 1], heap[child])) child++;
+        if (!before(f, queue, heap[child], last)) break;
+        heap[at] = heap[child];
+    }
+    heap[at] = last;
+    return top;
+}
+
+static uint32_t head(const lb_fwrr *f, uint32_t queue) {
+    return f->queue[queue].n ? f->queue[queue].member[0] : LB_NONE;
+}
+
+static void enter(lb_fwrr *f, uint32_t queue, uint32_t member) {
+    f->member[member].ticket = f->tickets++;
+    f->member[member].queue = queue;
+    push(f, queue, member);
+}
+
+/* Where its position says.  In `later` positions count from the next round's beginning. */
+static void enter_by_position(lb_fwrr *f, uint32_t member) {
+    lb_fwrr_member *m = &f->member[member];
+    bool beyond = m->position >= 2 * f->round || m->position >= f->round + f->sum;
+    if (beyond) m->position -= f->round;
+    enter(f, beyond ? later(f) : READY, member);
+}
+
+/* ---- turns ------------------------------------------------------------------------------------------------------ */
+
+static void begin_round(lb_fwrr *f) {
+    f->fresh = later(f);
+    f->round = f->now = f->sum;
+}
+
+/* Whose turn it is, out of its queue; LB_NONE: the round is over. */
+static uint32_t whose_turn(lb_fwrr *f) {
+    uint32_t ready = head(f, READY), fresh = head(f, f->fresh);
+    if (ready != LB_NONE && (f->member[ready].position <= f->now || fresh == LB_NONE)) return pop(f, READY);
+    if (fresh == LB_NONE) return LB_NONE;
+    f->member[fresh].position = f->member[fresh].rest = 0;
+    return pop(f, f->fresh);
+}
+
+uint32_t lb_fwrr_next(lb_fwrr *f) {
+    uint32_t member = whose_turn(f);
+    if (member == LB_NONE) {
+        begin_round(f);
+        member = whose_turn(f);
+        if (member == LB_NONE) return LB_NONE;
+    }
+    lb_fwrr_member *m = &f->member[member];
+    m->last = m->position ? m->position : f->now;
+    m->position = m->last + f->sum / m->share;
+    m->rest += f->sum % m->share;
+    if (m->rest >= m->share) {
+        m->rest -= m->share;
+        m->position++;
+    }
+    f->now++;
+    enter_by_position(f, member);
+    return member;
+}
+
+/* ---- changes ---------------------------------------------------------------------------------------------------- */
+
+static void come_back(lb_fwrr *f, uint32_t member, int64_t share) {
+    lb_fwrr_member *m = &f->member[member];
+    m->share = share;
+    f->sum += share;
+    int64_t left = f->sum + f->round - f->now;
+    m->position = left < 0 ? 2 * f->round : f->now + left / share;     /* HAProxy's numbers have no sign: far away */
+    enter_by_position(f, member);
+}
+
+static void change_weight(lb_fwrr *f, uint32_t member, int64_t share) {
+    lb_fwrr_member *m = &f->member[member];
+    f->sum += share - m->share;
+    m->share = share;
+    if (m->queue == f->fresh) {
+        enter(f, f->fresh, member);
+        return;
+    }
+    if (m->queue == later(f)) m->position += f->round;
+    int64_t step = f->sum / share, next = m->last + step;
+    m->rest = 0;
+    if (next < m->position) m->position = next;
+    if (m->position < f->now + 2) m->position = f->now + step;
+    enter_by_position(f, member);
+}
+
+static void resume(lb_fwrr *f, const lb_view *view, const lb_fwrr *previous, const uint32_t *old_index) {
+    f->fresh = previous->fresh;
+    f->round = previous->round;
+    f->now = previous->now;
+    f->tickets = previous->tickets;
+    for (uint32_t i = 0; i < f->n; i++) {
+        f->member[i] = old_index[i] == LB_NONE ? (lb_fwrr_member){0} : previous->member[old_index[i]];
+        f->sum += f->member[i].share;
+    }
+    for (uint32_t i = 0; i < f->n; i++) {
+        lb_fwrr_member *m = &f->member[i];
+        int64_t share = (int64_t)view->weight[i] * SCALE;
+        if (share && share == m->share) push(f, m->queue, i);
+        else if (share && m->share) change_weight(f, i, share);
+        else if (share) come_back(f, i, share);
+        else f->sum -= m->share, m->share = 0;
+    }
+}
+
+static void begin(lb_fwrr *f, const lb_view *view) {
+    memset(f->member, 0, f->n * sizeof *f->member);
+    for (uint32_t u = 0; u < view->n_usable; u++) {
+        uint32_t i = view->usable[u];
+        f->member[i].share = (int64_t)view->weight[i] * SCALE;
+        f->sum += f->member[i].share;
+        enter(f, f->fresh, i);
+    }
+    f->round = f->now = f->sum;
+}
+
+void lb_fwrr_start(lb_fwrr *f, const lb_view *view, const lb_fwrr *previous, const uint32_t *old_index) {
+    if (previous) resume(f, view, previous, old_index);
+    else begin(f, view);
+}
+
+/* ---- memory ----------------------------------------------------------------------------------------------------- */
+
+lb_status lb_fwrr_new(lb_fwrr **out, uint32_t n, lb_error *err) {
+    lb_fwrr *f = lb_alloc_zero(1, sizeof *f);
+    if (!f) return lb_no_memory(err, "policy");
+    f->n = n;
+    f->fresh = 1;
+    f->member = lb_alloc_array(n, sizeof *f->member);
+    uint32_t *heaps = lb_alloc_array((size_t)n * 3, sizeof *heaps);
+    for (size_t q = 0; heaps && q < 3; q++) f->queue[q].member = heaps + q * n;
+    if (!f->member || !heaps) {
+        lb_fwrr_free(f);
+        return lb_no_memory(err, "policy");
+    }
+    *out = f;
+    return LB_OK;
+}
+
+void lb_fwrr_free(lb_fwrr *f) {
+    if (!f) return;
+    lb_free(f->member);
+    lb_free(f->queue[0].member);
+    lb_free(f);
+}
+
+void lb_fwrr_copy(lb_fwrr *to, const lb_fwrr *from) {
+    lb_fwrr copy = *from;
+    copy.member = to->member;
+    memcpy(copy.member, from->member, from->n * sizeof *from->member);
+    for (int q = 0; q < 3; q++) {
+        copy.queue[q].member = to->queue[q].member;
+        memcpy(copy.queue[q].member, from->queue[q].member, from->queue[q].n * sizeof(uint32_t));
+    }
+    *to = copy;
+}
