@@ -93,6 +93,7 @@ uint32_t lb_fwrr_next(lb_fwrr *f) {
         m->position++;
     }
     f->now++;
+    f->started = true;
     enter_by_position(f, member);
     return member;
 }
@@ -124,22 +125,30 @@ static void change_weight(lb_fwrr *f, uint32_t member, int64_t share) {
     enter_by_position(f, member);
 }
 
-static void resume(lb_fwrr *f, const lb_view *view, const lb_fwrr *previous, const uint32_t *old_index) {
-    f->fresh = previous->fresh;
-    f->round = previous->round;
-    f->now = previous->now;
-    f->tickets = previous->tickets;
+/* Members as they were, but for those who are not usable now; the sum of their shares. */
+static int64_t keep(lb_fwrr *f, const lb_view *view, const lb_fwrr *previous, const uint32_t *old_index) {
+    int64_t sum = 0;
     for (uint32_t i = 0; i < f->n; i++) {
         f->member[i] = old_index[i] == LB_NONE ? (lb_fwrr_member){0} : previous->member[old_index[i]];
-        f->sum += f->member[i].share;
+        if (view->weight[i] == 0) f->member[i].share = 0;
+        sum += f->member[i].share;
     }
-    for (uint32_t i = 0; i < f->n; i++) {
-        lb_fwrr_member *m = &f->member[i];
-        int64_t share = (int64_t)view->weight[i] * SCALE;
-        if (share && share == m->share) push(f, m->queue, i);
-        else if (share && m->share) change_weight(f, i, share);
-        else if (share) come_back(f, i, share);
-        else f->sum -= m->share, m->share = 0;
+    return sum;
+}
+
+static void resume(lb_fwrr *f, const lb_view *view, const lb_fwrr *previous, const uint32_t *old_index) {
+    f->fresh = previous->fresh;
+    f->started = previous->started;
+    f->tickets = previous->tickets;
+    f->sum = keep(f, view, previous, old_index);
+    f->round = f->started ? previous->round : f->sum;
+    f->now = f->started ? previous->now : f->sum;
+    for (uint32_t u = 0; u < view->n_usable; u++) {
+        uint32_t i = view->usable[u];
+        int64_t share = (int64_t)view->weight[i] * SCALE, had = f->member[i].share;
+        if (share == had) push(f, f->member[i].queue, i);
+        else if (had) change_weight(f, i, share);
+        else come_back(f, i, share);
     }
 }
 

@@ -12,9 +12,11 @@
  *         the rests gathered up until they make one more.  Who stands beyond the round goes to `later`.
  * Ties    in `ready`, of one position: by (4096 + rest - s) / 16, then first come, first served; elsewhere: of one share,
  *         first come, first served.  At the beginning all come to `fresh` in the order of the list.
- * Change  as HAProxy requeues: who goes leaves; who comes back gets the position now + (W' + W - now) / s and comes to
- *         `ready` or `later`, W' being the new sum; who has a new weight moves within its queue, or gets the position
- *         after its last one by the new step, unless the old one is nearer.  W' counts from the next round on.
+ * Change  as HAProxy requeues, W' being the new sum, which the length of a round follows from the next one on: who goes
+ *         leaves; who comes back gets the position now + (W' + W - now) / s; who has a new weight stands behind its new
+ *         equals in `fresh`, or gets the position of its last turn plus W' / s, unless its next one is nearer.  Several
+ *         changes at once: first those who go, then the others in the order of the list.  Who goes before the first
+ *         turn was never there.
  * Source  HAProxy 2.6's documentation and behaviour; recorded orders of 2.6.12 hold starts, with servers down too.  What a
  *         change does is after its source, not recorded.
  * Cost    a turn O(log n); 60 bytes a target.
@@ -47,6 +49,7 @@ typedef struct lb_fwrr {
     int64_t sum, round;             /* of shares: all now, and of the present round */
     int64_t now;
     uint64_t tickets;               /* handed out */
+    bool started;                   /* it has given a turn */
 } lb_fwrr;
 
 lb_status lb_fwrr_new(lb_fwrr **out, uint32_t n, lb_error *err);       /* empty, with room for n members */
