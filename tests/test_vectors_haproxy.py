@@ -13,7 +13,13 @@ import pytest
 import lbcore
 
 VECTORS = pathlib.Path(__file__).parent / "golden" / "vectors"
-FILES = ("haproxy_consistent.json", "haproxy3_consistent.json", "haproxy_map.json", "haproxy_rr.json", "traces.json")
+FILES = (
+    "haproxy_consistent.json",
+    "haproxy3_consistent.json",
+    "haproxy_map.json",
+    "haproxy_rr.json",
+    "traces.json",
+)
 
 Case = dict[str, Any]
 
@@ -64,7 +70,11 @@ def upstream(case: Case) -> lbcore.Upstream:
             backend["address"],
             id=backend["id"],
             weight=backend["weight"],
-            hash_key=backend["guid"] if by_guid else str(backend["server_id"]) if "server_id" in backend else None,
+            hash_key=backend["guid"]
+            if by_guid
+            else str(backend["server_id"])
+            if "server_id" in backend
+            else None,
         )
         for backend in case["backends"]
     ]

@@ -1,6 +1,6 @@
 /* haproxy_map: HAProxy's map: a table in which every server stands as often as its weight says, well spread.
  *
- *   weights 3, 1, 2:   [0] [0] [1] [2] [0] [2]
+ *   weights 3, 1, 2:   [0] [0] [2] [0] [1] [2]
  *
  * Rule    weights are divided by their greatest common divisor, that of all targets, usable or not; the map has as many
  *         places as those of the usable ones add up to.  At each place every usable target's score goes up by its
