@@ -284,9 +284,9 @@ class RoundRobin:
         else:
             self.ready.append(member)
 
-    def order(self, member: int) -> tuple[int, int]:
+    def order(self, member: int) -> int:
         s = self.server[member]
-        return s.position, (4096 + s.rest - s.share) // SCALE
+        return 256 * s.position + max(0, 4096 + s.rest - s.share) // SCALE
 
     def head(self) -> tuple[list[int], int] | None:
         """The queue and the member whose turn it is; min and max give the first of equal ones."""
@@ -312,8 +312,11 @@ class RoundRobin:
         queue.remove(member)
         s = self.server[member]
         s.last = s.position or self.now
-        more, s.rest = divmod(s.rest + self.sum % s.share, s.share)
-        s.position = s.last + self.sum // s.share + more
+        s.position = s.last + self.sum // s.share
+        s.rest += self.sum % s.share
+        if s.rest >= s.share:  # once, also where more is left from a larger share
+            s.rest -= s.share
+            s.position += 1
         self.now += 1
         self.started = True
         self.enter(member)

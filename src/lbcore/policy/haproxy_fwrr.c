@@ -2,28 +2,26 @@
 #include "policy/haproxy_fwrr.h"
 
 #include "base/alloc.h"
-#include "base/exact.h"
 
 #define SCALE 16
 #define MOST 4096                   /* the largest share that HAProxy knows */
+#define PLACES 256                  /* of one position */
 #define READY 0u
 
 static uint32_t later(const lb_fwrr *f) { return 3 - f->fresh; }
 
 /* ---- queues ----------------------------------------------------------------------------------------------------- */
 
-/* The order in `ready`, then the one in the other two. */
+/* The order in `ready`: of one position, a little later the more rest there is, and the lighter. */
+static int64_t place_of(const lb_fwrr_member *m) {
+    int64_t little = MOST + m->rest - m->share;
+    return m->position * PLACES + (little > 0 ? little / SCALE : 0);
+}
+
 static bool before(const lb_fwrr *f, uint32_t queue, uint32_t left, uint32_t right) {
     const lb_fwrr_member *a = &f->member[left], *b = &f->member[right];
-    if (queue == READY) {
-        if (a->position != b->position) return a->position < b->position;
-        int64_t a_tie = lb_floor_div(MOST + a->rest - a->share, SCALE);
-        int64_t b_tie = lb_floor_div(MOST + b->rest - b->share, SCALE);
-        if (a_tie != b_tie) return a_tie < b_tie;
-    } else if (a->share != b->share) {
-        return a->share > b->share;
-    }
-    return a->ticket < b->ticket;
+    int64_t a_place = queue == READY ? place_of(a) : -a->share, b_place = queue == READY ? place_of(b) : -b->share;
+    return a_place != b_place ? a_place < b_place : a->ticket < b->ticket;
 }
 
 static void push(lb_fwrr *f, uint32_t queue, uint32_t member) {
@@ -141,8 +139,9 @@ static void resume(lb_fwrr *f, const lb_view *view, const lb_fwrr *previous, con
     f->started = previous->started;
     f->tickets = previous->tickets;
     f->sum = keep(f, view, previous, old_index);
-    f->round = f->started ? previous->round : f->sum;
-    f->now = f->started ? previous->now : f->sum;
+    bool never_there = !f->started && f->sum < previous->sum;          /* those who went */
+    f->round = never_there ? f->sum : previous->round;
+    f->now = never_there ? f->sum : previous->now;
     for (uint32_t u = 0; u < view->n_usable; u++) {
         uint32_t i = view->usable[u];
         int64_t share = (int64_t)view->weight[i] * SCALE, had = f->member[i].share;

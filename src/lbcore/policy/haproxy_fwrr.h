@@ -8,10 +8,12 @@
  *
  * Rule    shares s are 16 times the weights, W their sum.  A turn goes to the first of `ready` if its position has come;
  *         else to the first of `fresh`, whose position is now; else to the first of `ready` all the same.  If neither
- *         has anybody, `later` becomes `fresh`, and the round begins again at W.  Then the position moves on by W / s,
- *         the rests gathered up until they make one more.  Who stands beyond the round goes to `later`.
- * Ties    in `ready`, of one position: by (4096 + rest - s) / 16, then first come, first served; elsewhere: of one share,
- *         first come, first served.  At the beginning all come to `fresh` in the order of the list.
+ *         has anybody, `later` becomes `fresh`, and the round begins again at W.  Then the position moves on by W / s;
+ *         the rests gather, and where there is a share of them it moves on by one more.  Who stands beyond the round goes
+ *         to `later`.
+ * Ties    `ready` is in the order of 256 * position + (4096 + rest - s) / 16 (not below 0: HAProxy's s is at most 4096),
+ *         the other two by share; of equal ones first come, first served.  At the beginning all come to `fresh` in the
+ *         order of the list.
  * Change  as HAProxy requeues, W' being the new sum, which the length of a round follows from the next one on: who goes
  *         leaves; who comes back gets the position now + (W' + W - now) / s; who has a new weight stands behind its new
  *         equals in `fresh`, or gets the position of its last turn plus W' / s, unless its next one is nearer.  Several
@@ -29,7 +31,7 @@
 
 typedef struct lb_fwrr_member {
     int64_t share;                  /* 16 times the weight; 0: not usable */
-    int64_t rest;                   /* of positions, below share */
+    int64_t rest;                   /* of positions; below share, unless that has become smaller */
     int64_t last, position;         /* the one served, the next one; 0: none yet */
     uint64_t ticket;                /* in the order of coming into the queue */
     uint32_t queue;                 /* which of the three it is in, where share > 0 */
