@@ -68,7 +68,8 @@ def test_consistent_hashing_is_its_twin(weights, keys, function, avalanche, flip
     if kind == "guid":
         given_keys = [f"srv-{i * i}-of-a-long-name" for i in range(len(weights))]
     else:
-        given_keys = [data.draw(st.none() | st.integers(1, 2**31 - 1).map(str)) for _ in weights]
+        ids = st.lists(st.integers(1000, 2**31 - 1), min_size=8, max_size=8, unique=True)
+        given_keys = [str(n) if data.draw(st.booleans()) else None for n in data.draw(ids)][: len(weights)]
     up = upstream("chash_haproxy", weights, given_keys, function=function, avalanche=avalanche, hash_key=kind)
     begins = [twin.server_key(kind, i, address(i), given_keys[i]) for i in range(len(weights))]
     fleet = Fleet(up)
@@ -293,6 +294,21 @@ def test_an_id_that_is_none_is_refused(wrong):
     for kind in ("id", "id32"):
         refused("chash_haproxy", targets, "targets[1].hash_key", wrong, "1..2147483647", hash_key=kind)
     refused("source_haproxy", targets, "targets[1].hash_key", wrong, type="consistent")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "wrong"), [("7", "7", 1), ("7", "007", 1), ("2", None, 0), (None, "1", 1)]
+)
+def test_one_id_for_two_is_refused(first, second, wrong):
+    """The second would have the first's points, and nothing else: it would never be picked."""
+    targets = [lbcore.Target("a", hash_key=first), lbcore.Target("b", hash_key=second), lbcore.Target("c")]
+    value = (first, second)[wrong]
+    words = (f"targets[{wrong}].hash_key", f'"{value}"', f"targets[{1 - wrong}]")
+    for kind in ("id", "id32"):
+        refused("chash_haproxy", targets, *words, hash_key=kind)
+    refused("source_haproxy", targets, *words, type="consistent")
+    twice = [lbcore.Target(t, hash_key=k) for t, k in (("a", "x"), ("b", "y"), ("c", "x"))]
+    refused("chash_haproxy", twice, "targets[2].hash_key", '"x"', "targets[0]", hash_key="guid")
 
 
 def test_a_missing_guid_is_refused():

@@ -11,6 +11,8 @@
 #include "hash/xxh32.h"
 #include "policy/haproxy_key.h"
 
+#include <stdio.h>
+
 #define IDS_APART 4096u             /* points of one id before those of the next */
 
 /* ---- where a target's points are -------------------------------------------------------------------------------- */
@@ -57,24 +59,75 @@ static lb_status address_key(const lb_view *view, uint32_t member, lb_str given,
     return LB_OK;
 }
 
-static lb_status key_of(const lb_view *view, uint32_t member, lb_haproxy_server_key kind, uint32_t *key,
-                        lb_error *err) {
-    lb_name name = view->name ? *lb_view_name(view, member) : (lb_name){.address = {NULL, 0}};
+static lb_name name_of(const lb_view *view, uint32_t member) {
+    return view->name ? *lb_view_name(view, member) : (lb_name){.address = {NULL, 0}};
+}
+
+/* What a target is told by: its id, or the hash of its address or guid. */
+static lb_status number_of(const lb_view *view, uint32_t member, lb_haproxy_server_key kind, uint32_t *number,
+                           lb_error *err) {
+    lb_name name = name_of(view, member);
     if (kind == LB_HAPROXY_ADDR || kind == LB_HAPROXY_ADDR_PORT)
-        return address_key(view, member, name.address, kind == LB_HAPROXY_ADDR_PORT, key, err);
-    if (kind == LB_HAPROXY_GUID) {
-        *key = lb_xxh32(name.hash_key.data, name.hash_key.len, 0);
-        return name.hash_key.len ? LB_OK : refused(view, member, "hash_key", name.hash_key, "is no guid", err);
-    }
-    uint32_t id;
-    lb_status status = id_of(view, member, name.hash_key, &id, err);
-    if (status == LB_OK) *key = kind == LB_HAPROXY_ID ? id * IDS_APART : lb_full_hash(turned_round(id));
-    return status;
+        return address_key(view, member, name.address, kind == LB_HAPROXY_ADDR_PORT, number, err);
+    if (kind != LB_HAPROXY_GUID) return id_of(view, member, name.hash_key, number, err);
+    *number = lb_xxh32(name.hash_key.data, name.hash_key.len, 0);
+    return name.hash_key.len ? LB_OK : refused(view, member, "hash_key", name.hash_key, "is no guid", err);
+}
+
+static uint32_t key_of(uint32_t number, lb_haproxy_server_key kind) {
+    if (kind == LB_HAPROXY_ID) return number * IDS_APART;
+    return kind == LB_HAPROXY_ID32 ? lb_full_hash(turned_round(number)) : number;
 }
 
 static uint32_t point_of(uint32_t key, uint32_t j) {
     uint32_t round = j / IDS_APART, hash = lb_full_hash(key + j % IDS_APART);
     return round ? lb_full_hash(hash + round) : hash;
+}
+
+/* ---- one id, one target ----------------------------------------------------------------------------------------- */
+
+/* Positions are distinct, and an address may stand there twice. */
+static bool may_meet(const lb_view *view, lb_haproxy_server_key kind) {
+    if (kind == LB_HAPROXY_GUID) return true;
+    if (kind != LB_HAPROXY_ID && kind != LB_HAPROXY_ID32) return false;
+    for (uint32_t i = 0; i < view->n_members; i++)
+        if (name_of(view, i).hash_key.len > 0) return true;
+    return false;
+}
+
+/* The field is that of the one that was given an id: the other's may be its position. */
+static lb_status met(const lb_view *view, uint32_t a, uint32_t b, lb_error *err) {
+    uint32_t given = name_of(view, b).hash_key.len > 0 ? b : a, other = given == b ? a : b;
+    char why[100];
+    snprintf(why, sizeof why, "is that of targets[%u] too; a target without one has its position, from 1",
+             view->origin ? view->origin[other] : other);
+    return refused(view, given, "hash_key", name_of(view, given).hash_key, why, err);
+}
+
+/* Of equal numbers, ids are the same; guids may be others. */
+static lb_status check_run(const lb_view *view, lb_haproxy_server_key kind, const lb_ring *numbers, uint32_t last,
+                           lb_error *err) {
+    uint32_t member = lb_ring_owner(numbers, last);
+    for (uint32_t p = last; p-- > 0 && lb_ring_hash(numbers, p) == lb_ring_hash(numbers, last);) {
+        uint32_t other = lb_ring_owner(numbers, p);
+        bool same = lb_str_equal(name_of(view, member).hash_key, name_of(view, other).hash_key);
+        if (same || kind != LB_HAPROXY_GUID) return met(view, other, member, err);
+    }
+    return LB_OK;
+}
+
+/* Two targets of one id have the same points, and the second would never be picked.  Names are known to be good. */
+static lb_status check_ids(const lb_view *view, lb_haproxy_server_key kind, lb_error *err) {
+    if (!may_meet(view, kind)) return LB_OK;
+    lb_ring *numbers;
+    lb_status status = lb_ring_new(&numbers, view->n_members, 32, err);
+    if (status) return status;
+    for (uint32_t i = 0, number; i < view->n_members; i++)
+        if (number_of(view, i, kind, &number, NULL) == LB_OK) lb_ring_add(numbers, number, i);
+    status = lb_ring_close(numbers, false, err);
+    for (uint32_t p = 1; !status && p < view->n_members; p++) status = check_run(view, kind, numbers, p, err);
+    lb_ring_free(numbers);
+    return status;
 }
 
 /* ---- build ------------------------------------------------------------------------------------------------------ */
@@ -89,9 +142,10 @@ static lb_status weight_check(const lb_view *view, uint32_t member, lb_error *er
 /* Members that are not usable add no points, but are checked as the others are. */
 static lb_status add_points(lb_haproxy_tree *tree, const lb_view *view, lb_haproxy_server_key kind, lb_error *err) {
     for (uint32_t i = 0; i < view->n_members; i++) {
-        uint32_t key, n = view->weight[i] * LB_HAPROXY_SCALE;
-        lb_status status = key_of(view, i, kind, &key, err);
+        uint32_t number, n = view->weight[i] * LB_HAPROXY_SCALE;
+        lb_status status = number_of(view, i, kind, &number, err);
         if (status) return status;
+        uint32_t key = key_of(number, kind);
         if (tree->below) tree->below[i] = tree->total;
         for (uint32_t j = 0; j < n; j++) lb_ring_add(tree->ring, point_of(key, j), i);
         tree->total += n;
@@ -127,6 +181,7 @@ lb_status lb_haproxy_tree_init(lb_haproxy_tree *tree, const lb_view *view, lb_ha
     *tree = (lb_haproxy_tree){.factor = factor};
     lb_status status = make_room(tree, view, err);
     if (!status) status = add_points(tree, view, server_key, err);
+    if (!status) status = check_ids(view, server_key, err);
     if (status) lb_haproxy_tree_clear(tree);
     else tree->turn = turn_after(tree->ring, previous);
     return status;
