@@ -414,7 +414,10 @@ static void begin(world *w) {
     static const uint64_t lengths[] = {10 * SECOND, 0, 1, SECOND, 35 * SECOND, 300 * SECOND};
     lb_upstream_spec spec = {.policy = lb_policies[next(w, lb_n_policies)], .seed = next(w, 256)};
     lb_policy_defaults(spec.policy, spec.param);
-    if (spec.policy->params) spec.param[0] = next(w, 2);      /* round_robin's phase */
+    if (spec.policy->params) {                  /* round_robin's phase; others keep theirs unless it is one for them */
+        double value = next(w, 2);
+        if (lb_param_check(&spec.policy->params[0], value, NULL) == LB_OK) spec.param[0] = value;
+    }
     spec.passive.failures = next(w, 4);
     spec.passive.max_percent = next(w, 101);
     spec.passive.base_ns = lengths[next(w, 6)];
