@@ -14,7 +14,9 @@ SEEDS = st.integers(0, 2**64 - 1)
 every_policy = pytest.mark.parametrize("policy", lbcore.policies())
 
 # Failover order is no share of the load: one target serves and the others stand by.
-every_spreading_policy = pytest.mark.parametrize("policy", [name for name in lbcore.policies() if name != "first"])
+every_spreading_policy = pytest.mark.parametrize(
+    "policy", [name for name in lbcore.policies() if name != "first"]
+)
 
 
 KEYED = {name for name, policy in lbcore.policies().items() if policy.keyed}
@@ -108,7 +110,9 @@ def test_a_policy_describes_itself(policy):
             with pytest.raises(lbcore.ConfigError) as e:
                 lbcore.policy(policy, **{p.name: wrong})
             assert f"policy.{p.name}" in str(e.value)
-            assert (f"{p.min:g}" if not p.words else "True" if p.range.startswith("True") else p.words[0]) in str(e.value)
+            assert (
+                f"{p.min:g}" if not p.words else "True" if p.range.startswith("True") else p.words[0]
+            ) in str(e.value)
 
 
 @every_spreading_policy

@@ -29,6 +29,7 @@
  *         (so that they order as their bits do) or +inf.
  */
 #include "base/alloc.h"
+#include "base/lanes.h"
 #include "policy/draws.h"
 #include "policy/learn.h"
 
@@ -37,7 +38,6 @@
 #define SCANNED 128u                /* targets */
 #define GAP 7u                      /* cells that bridge: cheaper than another run */
 #define CELLS (SCANNED * (GAP + 1))
-#define BLOCK 16u                   /* cells that are compared at once */
 #define STEPS 16u                   /* that are answered exactly */
 #define DRAWS 8u
 
@@ -73,8 +73,8 @@ static const lb_param params[] = {
 /* ---- scores ----------------------------------------------------------------------------------------------------- */
 
 typedef union scores {
-    float value[CELLS + BLOCK];
-    int32_t bits[CELLS + BLOCK];    /* of positive floats: ordered as these are */
+    float value[CELLS + LB_LANES];
+    int32_t bits[CELLS + LB_LANES];    /* of positive floats: ordered as these are */
 } scores;
 
 /* The counters are read as plain numbers: relaxed atomic loads give no other values on any machine whose loads of 32
@@ -92,25 +92,8 @@ static uint32_t score_all(const state *s, scores *out) {
     if (s->n_runs == 0) memcpy(out->value, s->inverse, n * sizeof *out->value);
     for (const run *r = s->run; r < s->run + s->n_runs; r++)
         score_run((const uint32_t *)r->in_flight, r->ratio, s->inverse + r->first, s->gain, r->n, out->value + r->first);
-    while (n % BLOCK) out->value[n++] = INFINITY;
-    return n;
-}
-
-static int32_t least_of(const int32_t *bits, uint32_t n) {
-    int32_t least = INT32_MAX;
-    for (uint32_t i = 0; i < n; i++) least = bits[i] < least ? bits[i] : least;
-    return least;
-}
-
-/* The first of cells begin..end-1 with this score, else end. */
-static uint32_t find(const int32_t *bits, int32_t wanted, uint32_t begin, uint32_t end) {
-    for (; begin + BLOCK <= end; begin += BLOCK) {
-        int32_t found = 0;
-        for (uint32_t i = 0; i < BLOCK; i++) found |= bits[begin + i] == wanted;
-        if (found) break;
-    }
-    while (begin < end && bits[begin] != wanted) begin++;
-    return begin;
+    for (uint32_t i = 0; i < LB_LANES; i++) out->value[n + i] = INFINITY;
+    return (n + LB_LANES - 1) / LB_LANES * LB_LANES;
 }
 
 /* ---- the order (score, turn) ------------------------------------------------------------------------------------ */
@@ -138,9 +121,9 @@ static uint32_t in_turn(const state *s, uint32_t from, uint32_t step) {
 static uint32_t scan(const state *s, const lb_view *view, uint32_t from, uint32_t step) {
     if (step >= STEPS || step >= view->n_usable) return in_turn(s, from, step % view->n_usable);
     scores score;
-    int32_t least = least_of(score.bits, score_all(s, &score));
-    uint32_t cell = find(score.bits, least, from, s->n_cells);
-    if (cell == s->n_cells) cell = find(score.bits, least, 0, from);
+    int32_t least = lb_least(score.bits, score_all(s, &score));
+    uint32_t cell = lb_find(score.bits, least, from, s->n_cells);
+    if (cell == s->n_cells) cell = lb_find(score.bits, least, 0, from);
     for (; step > 0; step--) cell = following(s, score.bits, from, cell);
     return cell;
 }
