@@ -19,7 +19,10 @@ def policies() -> str:
         parts += [f"## `{name}`", "", policy.summary, ""]
         if policy.parameters:
             parts += ["| parameter | default | range | |", "| --- | --- | --- | --- |"]
-            parts += [f"| `{p.name}` | {p.default} | {p.range} | {p.doc} |" for p in policy.parameters]
+            parts += [
+                f"| `{p.name}` | {p.default} | {p.range} | {p.doc} |"
+                for p in policy.parameters
+            ]
             parts.append("")
     return "\n".join(parts)
 

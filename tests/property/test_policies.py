@@ -110,9 +110,7 @@ def test_a_policy_describes_itself(policy):
             with pytest.raises(lbcore.ConfigError) as e:
                 lbcore.policy(policy, **{p.name: wrong})
             assert f"policy.{p.name}" in str(e.value)
-            assert (
-                f"{p.min:g}" if not p.words else "True" if p.range.startswith("True") else p.words[0]
-            ) in str(e.value)
+            assert (f"{p.min:g}" if not p.words else "True" if p.range.startswith("True") else p.words[0]) in str(e.value)
 
 
 @every_spreading_policy

@@ -1,7 +1,7 @@
 """The twins of the policies that look at loads: ``first``, ``p2c``, ``least_request``, ``peak_ewma``, ``adaptive``.
 
-Members are indices into ``weights`` and have the slot of the same number; ``load`` arguments are the in-flight counts by
-member.  What calls teach stands in ``Places``, which outlives the policy of one View, as the core's State does.
+Members are indices into ``weights`` and have the slot of the same number; ``load`` arguments are the in-flight counts
+by member.  What calls teach stands in ``Places``, which outlives the policy of one View, as the core's State does.
 ``Model`` is the upstream around a policy: it counts calls, holds failed ones, and lets what was learnt fade.  Times are
 whole nanoseconds.
 """
