@@ -2,6 +2,7 @@
 
 import collections
 import inspect
+import pathlib
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 import lbcore
 from lbcore.testing import ManualClock
 from twins import load as twins
-from twins.load import Model
+from twins.load import Model, Places
+from twins.rng import Rng
 
 HOLD_NS = 0  # what the engine does with a failed call of a load-aware policy
 TICKS = False  # whether the engine lets what was learnt fade
@@ -137,6 +139,30 @@ def test_large_fleets(policy, params):
             if i % 3:
                 pair.done(i * 7, 0.01 * (1 + i % 5), failed=i % 11 == 0)
         pair.end()
+
+
+@pytest.mark.parametrize(
+    ("policy", "n"),
+    [("adaptive", 20), ("adaptive", 128), ("adaptive", 200), ("peak_ewma", 20), ("peak_ewma", 200)],
+)
+def test_the_digests_of_the_c_tests_are_the_twins(policy, n):
+    """``play`` of tests/core/test_load.c, ticks included."""
+    weights, seed = [1 + i % 5 for i in range(n)], 20240614
+    twin, places, load = maker(policy, {}, seed)(weights, None), Places(n), [0] * n
+    picks, rng, opened, digest = Rng(seed + 1), Rng(seed), [0] * 64, 0
+    for i in range(3000):
+        member, place = twin.pick(load, places, picks), opened[i % 64]
+        digest = (digest * 6364136223846793005 + member) % 2**64
+        load[member] += 1
+        if i >= 64:
+            now_ns, latency_ns = 10**9 + i * 10**6, 10**6 * (1 + place % 7) + rng.below(3_000_000)
+            load[place] -= 1
+            twin.observe(places, place, now_ns, latency_ns, rng.below(50) == 0)
+            if i % 20 == 0:
+                twin.tick(places, now_ns)
+        opened[i % 64] = member
+    text = (pathlib.Path(__file__).parent.parent / "core/test_load.c").read_text()
+    assert f'{{"{policy}", {n}, 0x{digest:016X}}}' in text
 
 
 # ---- promises ----------------------------------------------------------------------------------------------------
