@@ -37,12 +37,15 @@ static void draws_tell_everybody(void) {
     for (int p = 0; p < 4; p++)
         for (int z = 0; z < 8; z++) {
             field f;
-            uint32_t n = sizes[z], n_told = 0, exact = n < 16 ? n : 16;
+            uint32_t n = sizes[z], n_told = 0, exact = n < 16 ? n : 16, last = 0;
+            bool scanned = p == 3 && n <= 128;
             bool told[300] = {false};
             start(&f, policies[p], NULL, weights, NULL, n);
             for (uint32_t s = 0; s < 16 + n; s++) {
                 uint32_t member = ask(&f.bed, s, false);
                 if (s < exact) CHECK(!told[member]);
+                else if (!scanned) CHECK_EQ(member, (last + s - exact + 1) % n);
+                if (s < exact) last = member;
                 n_told += !told[member];
                 told[member] = true;
             }
@@ -102,7 +105,7 @@ static void ties_of_draws_go_by_weight(void) {
 static void least_request_weighs_by_its_bias(void) {
     enum { FIRST = 2 };                 /* a tie: by weight, so both are picked */
     static const struct { double bias; uint32_t weight[2], in_flight[2], want; } cases[] = {
-        {0, {1, 1}, {0, 1000}, FIRST},
+        {0, {1, 4}, {0, 1000}, FIRST},
         {1, {1, 4}, {2, 8}, FIRST},
         {1, {1, 4}, {2, 7}, 1},
         {2, {1, 4}, {3, 7}, 0},         /* 9 against 12.25 */
@@ -131,18 +134,21 @@ static void least_request_weighs_by_its_bias(void) {
 }
 
 /* Among 100 targets of which 10 are idle: 1 - 0.9^d of the picks. */
-static void least_request_finds_more_with_more_choices(void) {
-    static const struct { double choices; int least, most; } cases[] = {{2, 135, 250}, {8, 515, 625}, {64, 985, 1000}};
+static void more_choices_find_more(void) {
+    static const struct { const char *policy; double choices; uint32_t least, most; } cases[] = {
+        {"p2c", 2, 140, 240}, {"least_request", 2, 140, 240}, {"least_request", 8, 515, 625},
+        {"least_request", 64, 985, 1000},
+    };
     uint32_t weights[100], seen[100];
     for (int i = 0; i < 100; i++) weights[i] = 1;
-    for (int c = 0; c < 3; c++) {
+    for (int c = 0; c < 4; c++) {
         field f;
         double param[LB_MAX_PARAMS] = {cases[c].choices, 1};
-        start(&f, "least_request", param, weights, NULL, 100);
+        start(&f, cases[c].policy, param, weights, NULL, 100);
         for (uint32_t i = 0; i < 100; i++) set_load(&f, i, i % 10 ? 1 : 0);
         count(&f, seen, 100, 1000);
-        int idle = 0;
-        for (int i = 0; i < 100; i += 10) idle += (int)seen[i];
+        uint32_t idle = 0;
+        for (int i = 0; i < 100; i += 10) idle += seen[i];
         CHECK(idle >= cases[c].least && idle <= cases[c].most);
         stop(&f);
     }
@@ -281,7 +287,7 @@ int main(void) {
     RUN(p2c_takes_the_lesser_load_for_its_weight);
     RUN(ties_of_draws_go_by_weight);
     RUN(least_request_weighs_by_its_bias);
-    RUN(least_request_finds_more_with_more_choices);
+    RUN(more_choices_find_more);
     RUN(peak_ewma_takes_peaks_at_once_and_the_rest_by_age);
     RUN(peak_ewma_counts_a_failure_as_slow);
     RUN(peak_ewma_fades_by_ticks);

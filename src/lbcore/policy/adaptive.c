@@ -23,8 +23,8 @@
  * Many    above 128 targets the least score of 8 drawn by weight: draws.h.  Policies are not told when calls begin, so
  *         no list of the least loaded is kept; in simulations of 300 targets, remembering the best one passed over for
  *         the next pick gained 0 to 8 % over plain draws, and nothing with 8 proxies.
- * Cost    pick O(n (step + 1)) to 128 targets, about 0.3 ns a target and step; O(1) above.  observe O(1), tick
- *         O(slots), build O(n log n).  Memory 100 bytes a target to 128, 20 above.
+ * Cost    pick O(n (step + 1)) to 128 targets, sixteen at a time; O(1) above.  observe O(1), tick O(slots),
+ *         build O(n log n).  Memory 100 bytes a target to 128, 20 above.
  * Keeps   pick() moves the turn: one caller at a time.  Scores are float32, rounded after each operation, positive
  *         (so that they order as their bits do) or +inf.
  */
