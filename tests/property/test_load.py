@@ -14,8 +14,8 @@ from twins import load as twins
 from twins.load import Model, Places
 from twins.rng import Rng
 
-HOLD_NS = 0  # what the engine does with a failed call of a load-aware policy
-TICKS = False  # whether the engine lets what was learnt fade
+HOLD_NS = 1_000_000_000  # what the engine does with a failed call of a load-aware policy
+TICKS = True  # whether the engine lets what was learnt fade
 
 SEEDS = st.integers(0, 2**64 - 1)
 WEIGHTS = st.lists(st.integers(0, 20), min_size=1, max_size=12)
