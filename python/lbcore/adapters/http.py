@@ -22,6 +22,7 @@ from lbcore.adapters._headers import Pairs, end_to_end, forwarded
 from lbcore.adapters._relay import Broken, ClientGone, Refused, Request, Timeouts, client_session, relay, web
 from lbcore.adapters._reset import reset
 from lbcore.adapters._server import Connection, Reply, answer, body
+from lbcore.adapters._session import session_of
 from lbcore.errors import BadRequest, LbcoreError, NoTarget
 
 log = logging.getLogger("lbcore.http")
@@ -30,7 +31,7 @@ __all__ = ["HttpProxy", "Timeouts"]
 
 
 class Matcher(Protocol):
-    """What routes: an Engine."""
+    """What routes: an Engine or a Router."""
 
     def match(
         self, method: Any, host: Any, target: Any, headers: Any, *, port: int | None
@@ -108,7 +109,7 @@ class HttpProxy:
             if match.answer is not None:
                 return answer(match.answer.status, headers=match.answer.headers)
             outgoing = self._outgoing(request, match)
-            call = match.acquire()
+            call = match.acquire(session=session_of(match, cast(Pairs, request.raw_headers)))
             await relay(self._session, call, outgoing, reply, self._timeouts.idle)
             return reply.response
         except BadRequest as error:

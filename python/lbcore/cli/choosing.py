@@ -115,8 +115,9 @@ def picks(upstream: lbcore.Upstream, n: int, keys: list[str] | None) -> list[int
 
 def _placed(upstream: lbcore.Upstream, keys: list[str], found: list[int]) -> bool:
     """True if the keys go where they went before, but for a few that found nobody; turns would not repeat backwards."""
-    again = upstream.pick_keys(keys[::-1]).tolist()[::-1]
-    return sum(x != y for x, y in zip(again, found, strict=False)) <= len(keys) // 20
+    again: list[int] = upstream.pick_keys(keys[::-1]).tolist()[::-1]
+    moved = [x != y for x, y in zip(again, found[: len(keys)], strict=True)]
+    return sum(moved) <= len(keys) // 20
 
 
 def shares(targets: Iterable[Any]) -> list[float]:
