@@ -25,43 +25,37 @@ every_trace = pytest.mark.parametrize(
 )
 
 
-def level(backends):
-    """The backends that nginx balances over: backups only where no primary is up.  Priorities do the same."""
-    primaries = [i for i, b in enumerate(backends) if not b.get("backup")]
-    alive = any(not backends[i].get("down") for i in primaries)
-    return primaries if alive else [i for i, b in enumerate(backends) if b.get("backup")]
-
-
 def upstream(case):
-    """The upstream of a case, and the place in ``backends`` of each of its targets."""
-    places = level(case["backends"])
-    backends = [case["backends"][i] for i in places]
-    targets = [lbcore.Target(b["address"], id=b["id"], weight=b["weight"]) for b in backends]
-    up = lbcore.Upstream(case["id"], targets, POLICIES[case["policy"]], health=None)
-    for target, backend in zip(up.targets, backends, strict=True):
+    """The upstream of a case: backups are of a second priority, which serves where the first has nobody."""
+    targets = [
+        lbcore.Target(b["address"], id=b["id"], weight=b["weight"], priority=int(b.get("backup", False)))
+        for b in case["backends"]
+    ]
+    levels = lbcore.Levels(spill=False)
+    up = lbcore.Upstream(case["id"], targets, POLICIES[case["policy"]], health=None, levels=levels)
+    for target, backend in zip(up.targets, case["backends"], strict=True):
         if backend.get("down"):
             up.set_health(target, False)
-    return up, places
+    return up
 
 
 def replay(case):
     """What we pick where nginx picked ``case["picks"]``."""
-    up, places = upstream(case)
+    up = upstream(case)
     keys = [()] * len(case["picks"])
     if case["kind"] == "keyed":
         keys = [(key,) for key in NGINX["keys"][case["keys"]]]
-    return [places[up.pick(*key).index] for key in keys]
+    return [up.pick(*key).index for key in keys]
 
 
 def replay_trace(trace):
-    up, places = upstream(trace)
-    calls = []
+    up, calls = upstream(trace), []
     for step in trace["steps"]:
         if step[0] == "+":
             calls.append(up.acquire())
         else:
             calls[step[1]].done()
-    return [places[call.target.index] for call in calls]
+    return [call.target.index for call in calls]
 
 
 def picks(trace):

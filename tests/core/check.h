@@ -13,6 +13,7 @@
 #include "lbcore.h"
 
 #include <stdio.h>
+#include <string.h>
 
 extern int check_failed;
 extern const char *check_name;
@@ -36,6 +37,16 @@ void check_ran(void);
         test();                                                                   \
         check_ran();                                                              \
     } while (0)
+
+/* A policy's defaults, but tables of the least size: for tests that build thousands of them. */
+static inline void small_params(const lb_policy *policy, double *param) {
+    uint32_t n = lb_policy_defaults(policy, param);
+    for (uint32_t i = 0; i < n; i++) {
+        const lb_param *p = &policy->params[i];
+        if (strcmp(p->name, "slots") == 0) param[i] = p->min;
+        if (strcmp(p->name, "table_size") == 0) param[i] = 251;
+    }
+}
 
 /* Returns the number of allocations of the untouched run; fails the test if a failure was not reported as NOMEM. */
 int every_allocation_fails_once(lb_status (*scenario)(void));

@@ -27,7 +27,7 @@ static lb_status update_from(lb_upstream *up, uint32_t first, uint64_t now_ns) {
 
 static lb_status new_upstream(lb_upstream **out) {
     lb_upstream_spec spec = {.policy = policy, .seed = 11, .passive = lb_passive_default};
-    lb_policy_defaults(policy, spec.param);
+    small_params(policy, spec.param);
     lb_target_spec list[N];
     char text[N][16];
     targets_from(0, list, text);
@@ -229,7 +229,7 @@ static lb_status an_ejection_without_a_view(void) {
 static void a_missing_view_lets_no_second_target_out(void) {
     lb_upstream_spec spec = {.policy = policy, .passive = lb_passive_default};
     spec.passive.max_percent = 0;
-    lb_policy_defaults(policy, spec.param);
+    small_params(policy, spec.param);
     lb_target_spec list[N];
     char text[N][16];
     lb_upstream *up = NULL;

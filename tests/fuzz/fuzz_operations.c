@@ -430,7 +430,7 @@ static void step(world *w) {
 static void begin(world *w) {
     static const uint64_t lengths[] = {10 * SECOND, 0, 1, SECOND, 35 * SECOND, 300 * SECOND};
     lb_upstream_spec spec = {.policy = lb_policies[next(w, lb_n_policies)], .seed = next(w, 256)};
-    lb_policy_defaults(spec.policy, spec.param);
+    small_params(spec.policy, spec.param);
     if (spec.policy->params && spec.policy->params->max == 1) spec.param[0] = next(w, 2);  /* yes or no */
     spec.passive.failures = next(w, 4);
     spec.passive.max_percent = next(w, 101);
