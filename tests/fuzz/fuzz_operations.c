@@ -216,7 +216,7 @@ static void update(world *w) {
     lb_status status = lb_upstream_update(w->up, l.target, l.n, w->now_ns, &err);
     if (status == LB_ERR_NOMEM) CHECK(w->armed);
     if (status == LB_OK) CHECK_EQ(field[0], 0);
-    if (status == LB_ERR_CONFIG) CHECK(strcmp(err.field, field) == 0 || (w->keyed && !field[0]));
+    if (status == LB_ERR_CONFIG) CHECK(strcmp(err.field, field) == 0 || !field[0]);
     if (status == LB_OK) adopt(w, &l);
 }
 
@@ -226,7 +226,7 @@ static void set_weight(world *w) {
     uint32_t i = next(w, MAX_TARGETS), weight = read_weight(w);
     lb_status status = lb_upstream_set_weight(w->up, i, weight, w->now_ns, NULL);
     bool wrong = i >= w->n || weight > LB_MAX_WEIGHT;
-    CHECK_EQ(status == LB_ERR_CONFIG, wrong || (w->keyed && status == LB_ERR_CONFIG));
+    CHECK_EQ(status == LB_ERR_CONFIG, wrong || status == LB_ERR_CONFIG);
     if (status == LB_ERR_NOMEM) CHECK(w->armed);
     if (status) return;
     if (w->member[i].weight == weight) {
