@@ -2,9 +2,9 @@
 
     python tools/pictures.py docs/policies/img [NAME]...
 
-Left: the share that each target gets, divided by the share that its weight says.  Right, of a keyed policy: which part of
-the keys move when the fleet changes, and how many of these need not.  Of one that looks at loads: calls in flight on each
-target while one of them is slow.  Of the others: who is picked, turn by turn, while one target is down.
+Left: the share that each target gets, divided by the share that its weight says.  Right, of a keyed policy: which
+part of the keys move when the fleet changes, and how many of these need not.  Of one that looks at loads: calls in
+flight on each target while one of them is slow.  Of the others: who is picked, turn by turn, while one target is down.
 
 The same build draws the same bytes.  What a policy is, its picks tell; no name is known here.
 """
