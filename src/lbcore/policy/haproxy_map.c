@@ -57,7 +57,7 @@ static ticket pop(works *w) {
 
 /* Where the next rise of a member is; the first one at place 0. */
 static uint64_t next_rise(const works *w, uint32_t member) {
-    uint64_t weight = w->view->weight[member] / w->divisor, sum = (uint64_t)w->rises[member] * w->n;
+    uint64_t weight = w->view->full[member] / w->divisor, sum = (uint64_t)w->rises[member] * w->n;
     return sum ? (sum + weight - 1) / weight - 1 : 0;
 }
 
@@ -125,7 +125,9 @@ lb_status lb_haproxy_map_new(uint32_t **place, uint32_t *n, const lb_view *view,
     lb_status status = measure(view, &w.divisor, err);
     if (status) return status;
     uint32_t *made = NULL;
-    w.n = view->n_usable ? (uint32_t)(view->total_weight / w.divisor) : 0;
+    uint64_t serving = 0;
+    for (uint32_t i = 0; i < view->n_usable; i++) serving += view->full[view->usable[i]];
+    w.n = view->n_usable ? (uint32_t)(serving / w.divisor) : 0;
     if (w.n > 0) {
         made = lb_alloc_array(w.n, sizeof *made);
         bool ready = made && open_works(&w);
