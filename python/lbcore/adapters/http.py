@@ -34,7 +34,7 @@ class Matcher(Protocol):
     """What routes: an Engine or a Router."""
 
     def match(
-        self, method: Any, host: Any, target: Any, headers: Any, *, port: int | None
+        self, method: Any, host: Any, target: Any, headers: Any, *, port: int | None, source: str | None
     ) -> Match | None: ...
 
 
@@ -133,8 +133,9 @@ class HttpProxy:
             raise Refused(400, "a request has one Host")
         target = request.raw_path.encode("utf-8", "surrogateescape")
         try:
+            host, raw = hosts[0] if hosts else None, request.raw_headers
             return self._engine.match(
-                request.method, hosts[0] if hosts else None, target, request.raw_headers, port=self._port
+                request.method, host, target, raw, port=self._port, source=request.remote
             )
         except BadRequest:
             raise
