@@ -52,7 +52,7 @@ def test_backups_and_turns_are_those_of_nginx():
 @pytest.mark.parametrize("line", re.findall(r"^lbcore (pick .*)$", PAGE, re.M))
 def test_the_commands_of_the_page_run(line, tmp_path, capsys):
     file = tmp_path / "gateway.yaml"
-    file.write_text("lbcore: 1\nupstreams: {'default/cache:80': {targets: [10.0.0.1:80, 10.0.0.2:80]}}\n")
+    file.write_text("lbcore: 1\nupstreams: {cache: {targets: [10.0.0.1:80, 10.0.0.2:80]}}\n")
     assert main([str(file) if word == file.name else word for word in line.split()]) == 0
     assert "% of the keys would move" in capsys.readouterr().out
 
