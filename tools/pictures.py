@@ -93,7 +93,9 @@ def looks_at_loads(policy: str) -> bool:
     """True if calls that stay open on one target change who is picked next."""
     seen = []
     for stay_open in (True, False):
-        up = fleet(EQUAL[:3]).upstream(policy)
+        up = fleet(EQUAL[:3]).upstream(
+            policy, clock=ManualClock()
+        )  # no time passes, so nothing is learnt of it
         for call in [up.acquire(exclude=up.targets[1:]) for _ in range(30)]:
             if not stay_open:
                 call.done()
@@ -230,7 +232,7 @@ def draw_balance(ax: Axes, equal: list[float] | None, weighted: list[float] | No
     ax.set_xticks(places, labels)
     ax.tick_params(axis="x", length=0)
     ax.set_xlabel("targets, by weight")
-    low = 0 if top > 1.5 or min(values) < 0.5 else 0.5
+    low = -0.04 * top if top > 1.5 or min(values) < 0.5 else 0.5
     ax.set_ylim(low, top + (top - low) * 0.1)
     ax.set_xlim(-0.8, 19.3)
     ax.yaxis.grid(True, color=PALE)
@@ -282,15 +284,15 @@ def draw_turns(ax: Axes, policy: str) -> None:
     """A dot where a target is picked, turn by turn, while one is down."""
     weights, turns, leaves, returns = (5, 3, 1, 1), 60, 20, 40
     up = fleet(weights).upstream(policy)
-    ax.set_title("Who is picked when: b is down for 20 turns")
+    ax.set_title("Who is picked when: a is down for 20 turns")
     ax.axvspan(leaves + 0.5, returns + 0.5, ymin=0, ymax=1, color=PALE, linewidth=0)
     for turn in range(1, turns + 1):
         if turn == leaves + 1:
-            up.set_health(up.targets[1], False)
+            up.set_health(up.targets[0], False)
         if turn == returns + 1:
-            up.set_health(up.targets[1], True)
+            up.set_health(up.targets[0], True)
         i = up.pick().index
-        ax.plot(turn, i, "o", color=ORANGE if i == 1 else BLUE, markersize=5.5)
+        ax.plot(turn, i, "o", color=ORANGE if i == 0 else BLUE, markersize=5.5)
     names = [f"{name} (weight {weight})" for name, weight in zip("abcd", weights, strict=True)]
     ax.set_yticks(range(4), names)
     ax.set_ylim(3.5, -0.5)
