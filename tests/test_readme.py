@@ -46,9 +46,9 @@ def test_the_code_of_a_page_runs_from_top_to_bottom(page):
         run(page, source, names)
 
 
-def test_the_readme_fits_a_screen():
+def test_the_readme_stays_short():
     text = (ROOT / "README.md").read_text()
-    assert len(text.splitlines()) <= 75
+    assert len(text.splitlines()) <= 90
     for source in blocks(ROOT / "README.md"):
         assert len(source.splitlines()) <= 13
 
