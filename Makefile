@@ -28,6 +28,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/pycache
 export XDG_CACHE_HOME := $(CURDIR)/.cache
 export TMPDIR := $(shell mkdir -p .cache/tmp)$(CURDIR)/.cache/tmp
+export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
 export CLICOLOR := 0
 export JOBS
 

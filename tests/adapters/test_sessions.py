@@ -194,3 +194,15 @@ async def test_without_affinity_and_without_an_answer_there_is_no_cookie(proxy):
         async with proxy(router(lbcore.Upstream("api", [closed_port()], affinity=sticky()))) as port:
             response = await get(port)
             assert response.status == 502 and "set-cookie" not in response.headers
+
+
+@both
+@on_loop
+async def test_the_clients_address_is_a_key(proxy):
+    async with targets() as found:
+        up = lbcore.Upstream("api", found, "hash")
+        route = lbcore.Route("all", backends=[up], key=lbcore.KeySource("header:x-user", "ip"))
+        async with proxy(lbcore.Router([route])) as port:
+            for headers, key in (("", "127.0.0.1"), ("X-User: 4711\r\n", "4711")):
+                response = await get(port, headers=headers)
+                assert response.body.decode() == up.pick(key).id

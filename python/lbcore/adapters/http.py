@@ -1,8 +1,8 @@
 """An HTTP/1.1 reverse proxy on aiohttp, for one listener.
 
 What was matched is what is forwarded: the canonical target, byte for byte.  Host is the client's.  Headers of one
-connection (RFC 9110 7.6.1) are removed; X-Forwarded-For, -Proto and -Host are appended to.  A request to switch to
-WebSocket gets 501; other upgrades are ignored, as RFC 9110 7.8 allows.  Trailers and 1xx other than 100 end here.
+connection (RFC 9110 7.6.1) are removed; X-Forwarded-For, -Proto and -Host are appended to; an affinity's session is
+handed out.  WebSocket gets 501; other upgrades are ignored (RFC 9110 7.8).  Trailers and 1xx other than 100 end here.
 
 404 no route; 400 no one safe reading; 500 and 503 by NoTarget (with Retry-After); 408 a client that stops sending;
 502 a target that fails before its response's head is in; 504 a time-out.  A response that breaks off later cuts the
