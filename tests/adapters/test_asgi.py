@@ -2,11 +2,9 @@
 
 import asyncio
 import collections
-import contextlib
 import pathlib
 
 import pytest
-import uvicorn
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import StreamingResponse
 from rig import (
@@ -15,10 +13,10 @@ from rig import (
     engine,
     get,
     in_flight,
-    listening,
     on_loop,
     read_response,
     send,
+    serving,
     states,
     target,
     until,
@@ -29,26 +27,6 @@ from lbcore.adapters.asgi import ReverseProxy, Timeouts
 from lbcore.testing import assert_shares, http_target
 
 MIB = 1 << 20
-
-
-@contextlib.asynccontextmanager
-async def serving(app):
-    """Run ``app`` on uvicorn, in this loop."""
-    sock = listening()
-    config = uvicorn.Config(
-        app, log_level="critical", lifespan="on", proxy_headers=False, timeout_graceful_shutdown=1
-    )
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None
-    server.capture_signals = contextlib.nullcontext
-    running = asyncio.create_task(server.serve(sockets=[sock]))
-    await until(lambda: server.started or running.done())
-    try:
-        yield sock.getsockname()[1]
-    finally:
-        server.should_exit = True
-        await running
-        sock.close()
 
 
 @on_loop

@@ -3,7 +3,7 @@
 Bodies stream in both directions, one chunk at a time, each at the pace of its slower end.  The call that was
 acquired for the request is done exactly once, when the response's *body* has ended: a success, or a failure where the
 target is to blame.  A client that goes away or falls asleep, and a shortage on this machine, speak neither for nor
-against the target.
+against the target.  A session that began with the call is handed out in the response's head.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ except ImportError as missing:
 from lbcore._core import Call
 from lbcore.adapters._blame import blame
 from lbcore.adapters._headers import Pairs, end_to_end
+from lbcore.adapters._session import handing_out
 from lbcore.errors import LbcoreError
 
 
@@ -144,7 +145,7 @@ class _Exchange:
                 )
             if response.headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
                 raise ConnectionError(f"{target.address} answered in a transfer coding other than chunked")
-            head = end_to_end(response.raw_headers)
+            head = handing_out(call, end_to_end(response.raw_headers))
             await self._hand_over(self.reply.start(response.status, response.reason or "", head))
             self.started = True
             async for chunk in response.content.iter_any():

@@ -23,6 +23,7 @@ from lbcore._core import Match
 from lbcore.adapters._headers import Pairs, end_to_end, first, forwarded
 from lbcore.adapters._inbox import Inbox, Outbox, Receive, Scope, Send
 from lbcore.adapters._relay import Broken, ClientGone, Refused, Request, Timeouts, client_session, relay
+from lbcore.adapters._session import session_of
 from lbcore.errors import BadRequest, NoTarget
 
 log = logging.getLogger("lbcore.asgi")
@@ -106,7 +107,7 @@ class ReverseProxy:
             self._session = client_session(self._timeouts)
         inbox, outbox = Inbox(scope, receive), Outbox(send)
         request = self._outgoing(match, scope, inbox)
-        call = match.acquire()
+        call = match.acquire(session=session_of(match, scope["headers"]))
         relaying = asyncio.create_task(relay(self._session, call, request, outbox, self._timeouts.idle))
         leaving = asyncio.create_task(inbox.disconnected())
         try:

@@ -1,8 +1,8 @@
 """An HTTP/1.1 reverse proxy on aiohttp, for one listener.
 
 What was matched is what is forwarded: the canonical target, byte for byte.  Host is the client's.  Headers of one
-connection (RFC 9110 7.6.1) are removed; X-Forwarded-For, -Proto and -Host are appended to.  A request to switch to
-WebSocket gets 501; other upgrades are ignored, as RFC 9110 7.8 allows.  Trailers and 1xx other than 100 end here.
+connection (RFC 9110 7.6.1) are removed; X-Forwarded-For, -Proto and -Host are appended to; an affinity's session is
+handed out.  WebSocket gets 501; other upgrades are ignored (RFC 9110 7.8).  Trailers and 1xx other than 100 end here.
 
 404 no route; 400 no one safe reading; 500 and 503 by NoTarget (with Retry-After); 408 a client that stops sending;
 502 a target that fails before its response's head is in; 504 a time-out.  A response that breaks off later cuts the
@@ -22,6 +22,7 @@ from lbcore.adapters._headers import Pairs, end_to_end, forwarded
 from lbcore.adapters._relay import Broken, ClientGone, Refused, Request, Timeouts, client_session, relay, web
 from lbcore.adapters._reset import reset
 from lbcore.adapters._server import Connection, Reply, answer, body
+from lbcore.adapters._session import session_of
 from lbcore.errors import BadRequest, LbcoreError, NoTarget
 
 log = logging.getLogger("lbcore.http")
@@ -30,10 +31,10 @@ __all__ = ["HttpProxy", "Timeouts"]
 
 
 class Matcher(Protocol):
-    """What routes: an Engine."""
+    """What routes: an Engine or a Router."""
 
     def match(
-        self, method: Any, host: Any, target: Any, headers: Any, *, port: int | None
+        self, method: Any, host: Any, target: Any, headers: Any, *, port: int | None, source: str | None
     ) -> Match | None: ...
 
 
@@ -108,7 +109,7 @@ class HttpProxy:
             if match.answer is not None:
                 return answer(match.answer.status, headers=match.answer.headers)
             outgoing = self._outgoing(request, match)
-            call = match.acquire()
+            call = match.acquire(session=session_of(match, cast(Pairs, request.raw_headers)))
             await relay(self._session, call, outgoing, reply, self._timeouts.idle)
             return reply.response
         except BadRequest as error:
@@ -132,8 +133,9 @@ class HttpProxy:
             raise Refused(400, "a request has one Host")
         target = request.raw_path.encode("utf-8", "surrogateescape")
         try:
+            host, raw = hosts[0] if hosts else None, request.raw_headers
             return self._engine.match(
-                request.method, hosts[0] if hosts else None, target, request.raw_headers, port=self._port
+                request.method, host, target, raw, port=self._port, source=request.remote
             )
         except BadRequest:
             raise
