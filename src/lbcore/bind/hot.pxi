@@ -1,8 +1,9 @@
 # The hot calls without their arguments' parsing.
 #
-# `up.pick()`, `up.pick(key)`, `up.acquire()`, `up.acquire(key)` and `call.done()` are what a proxy does for each request.
-# Cython's generated entry parses optional arguments even where there are none, which costs as much as the pick.  So the
-# method table of these three gets an entry that tests for "none, or a key" first and hands everything else to Cython's.
+# `up.pick()`, `up.pick(key)`, `up.acquire()`, `up.acquire(key)` and `call.done()` are what a proxy does for each
+# request.  Cython's generated entry parses optional arguments even where there are none, which costs as much as the
+# pick.  So the method table of these three gets an entry that tests for "none, or a key" first and hands everything
+# else to Cython's own.
 #
 # An entry is `noexcept` and calls what may raise through a pointer: it then passes NULL and the exception on as they
 # are, and its fast way stays free of code for errors.
