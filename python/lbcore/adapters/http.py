@@ -4,7 +4,7 @@ What was matched is what is forwarded: the canonical target, byte for byte.  Hos
 connection (RFC 9110 7.6.1) are removed; X-Forwarded-For, -Proto and -Host are appended to.  A request to switch to
 WebSocket gets 501; other upgrades are ignored, as RFC 9110 7.8 allows.  Trailers and 1xx other than 100 end here.
 
-404 no route; 400 no one safe reading; 500 and 503 by NoTarget (with Retry-After); 408 a client that stops sending;
+404 no route; 400 no one safe reading, or none of the key that the route is to have; 500 and 503 by NoTarget (with Retry-After); 408 a client that stops sending;
 502 a target that fails before its response's head is in; 504 a time-out.  A response that breaks off later cuts the
 connection.
 """
@@ -33,7 +33,7 @@ class Matcher(Protocol):
     """What routes: an Engine."""
 
     def match(
-        self, method: Any, host: Any, target: Any, headers: Any, *, port: int | None
+        self, method: Any, host: Any, target: Any, headers: Any, *, port: int | None, source: str | None
     ) -> Match | None: ...
 
 
@@ -130,10 +130,10 @@ class HttpProxy:
         hosts = [value for name, value in request.raw_headers if name.lower() == b"host"]
         if len(hosts) != 1 and (hosts or request.version >= (1, 1)):  # RFC 9112 3.2
             raise Refused(400, "a request has one Host")
-        target = request.raw_path.encode("utf-8", "surrogateescape")
+        host, target = hosts[0] if hosts else None, request.raw_path.encode("utf-8", "surrogateescape")
         try:
             return self._engine.match(
-                request.method, hosts[0] if hosts else None, target, request.raw_headers, port=self._port
+                request.method, host, target, request.raw_headers, port=self._port, source=request.remote
             )
         except BadRequest:
             raise
