@@ -355,9 +355,10 @@ class Engine:
     ) -> Changes:
         """Load again (from ``source``, else from where it came from) and swap.  Blocks its caller.
 
-        In-flight calls, health, and what the schedules owe are kept by name.  Raises ``ConfigError``; then everything
-        is as it was.  With ``dry_run`` nothing changes but the answer is the same.  ``prepare`` is called with what is
-        about to be served (to open its ports, say); what it raises stops the reload.
+        In-flight calls, health, and what the schedules owe are kept by name; an upstream whose policy or other settings
+        change begins anew.  Raises ``ConfigError``; then everything is as it was.  With ``dry_run`` nothing changes but
+        the answer is the same.  ``prepare`` is called with what is about to be served (to open its ports, say); what it
+        raises stops the reload.
         """
         if self._loader is None:
             raise LbcoreError("reload: this engine was not made by lbcore.load()")
@@ -381,11 +382,11 @@ class Engine:
         upstreams = {}
         for u in spec.upstreams:
             was = before.get(u.name)
-            if was is None or not _is_built_as(was, u):
+            if was is None or not (was == u or _is_built_as(was, u)):
                 upstreams[u.name] = upstream_of(u)
                 continue
             upstreams[u.name] = old.upstreams[u.name]
-            if was.targets != u.targets:
+            if was != u:
                 kept.append((upstreams[u.name], was, u))
         plan = _Plan(spec, upstreams, old)
         _update_all(kept)

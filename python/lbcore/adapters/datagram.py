@@ -1,11 +1,10 @@
 """A UDP proxy on asyncio, for one listener.
 
 A flow is what one client address and port sends and receives: one call, one socket to its target, until it is idle.
-The split is by flow; a route's key is the client's address without the port, so that all its flows go to one target.
-A flow that cannot be served (no route, an invalid backend, no usable target) is dropped as a whole for an idle time, so
-that an invalid backend's share is one of flows; then it is decided anew.  A target that refuses (ICMP) fails the call
-and ends the flow; if a reload removed the target, the next datagram starts another.  At ``max_flows``, or when
-descriptors run out, the flow that has been idle longest makes room.
+The split is by flow.  One that cannot be served (no route, an invalid backend, no usable target) is dropped as a whole
+for an idle time, so that an invalid backend's share is one of flows; then it is decided anew.  A target that refuses
+(ICMP) fails the call and ends the flow; if a reload removed the target, the next datagram starts another.  At
+``max_flows``, or when descriptors run out, the flow that has been idle longest makes room.
 """
 
 from __future__ import annotations

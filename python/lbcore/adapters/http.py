@@ -4,9 +4,9 @@ What was matched is what is forwarded: the canonical target, byte for byte.  Hos
 connection (RFC 9110 7.6.1) are removed; X-Forwarded-For, -Proto and -Host are appended to.  A request to switch to
 WebSocket gets 501; other upgrades are ignored, as RFC 9110 7.8 allows.  Trailers and 1xx other than 100 end here.
 
-404 no route; 400 no one safe reading, or none of the key that the route is to have; 500 and 503 by NoTarget (with Retry-After); 408 a client that stops sending;
-502 a target that fails before its response's head is in; 504 a time-out.  A response that breaks off later cuts the
-connection.
+404 no route; 400 no one safe reading, or no key where the route needs one; 500 and 503 by NoTarget (with Retry-After);
+408 a client that stops sending; 502 a target that fails before its response's head is in; 504 a time-out.  A response
+that breaks off later cuts the connection.
 """
 
 from __future__ import annotations

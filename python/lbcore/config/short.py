@@ -77,7 +77,9 @@ class _Form:
         self.draft = draft
         self.listeners: dict[str, ListenerSpec] = {}
         self.upstreams: dict[str, UpstreamSpec] = {}
-        self.keyed: dict[str, bool] = {}  # of the upstreams that are right: whether their policy picks by key
+        self.keyed: dict[
+            str, bool
+        ] = {}  # by upstream: whether its policy picks by key; not those that are wrong
         self.routes: set[str] = set()
         self.ports: dict[tuple[bool, int], list[tuple[str, ListenerSpec]]] = {}
 
@@ -117,13 +119,14 @@ class _Form:
                 self.wrong(document, path, "another document has an upstream of this name")
                 continue
             n_problems = len(self.draft.problems)
-            chosen, params = self._policy(document, (*path, "policy"), one.policy)
+            chosen = self._policy(document, (*path, "policy"), one.policy)
+            if chosen is not None:
+                self.keyed[name] = policy(chosen[0]).keyed
             targets = self._targets(document, (*path, "targets"), one.targets)
             self.upstreams[name] = self.draft.upstreams[name] = UpstreamSpec(
                 name,
                 targets,
-                chosen,
-                params,
+                *(chosen or ("round_robin", {})),
                 one.seed,
                 self._options(document, (*path, "limits"), one.limits, Limits),
                 self._levels(document, (*path, "levels"), one.levels),
@@ -135,7 +138,7 @@ class _Form:
     def _try(self, document: Document, path: Path, spec: UpstreamSpec) -> None:
         """Build it once, for what only its policy can refuse: a reload that got so far must not fail."""
         try:
-            self.keyed[spec.name] = upstream_of(spec).policy.keyed
+            upstream_of(spec)
         except ConfigError as error:
             field = error.problems[0].field
             parts = tuple(int(index) if index else name for name, index in PLACE.findall(field))
@@ -170,15 +173,15 @@ class _Form:
 
     def _policy(
         self, document: Document, path: Path, given: str | dict[str, Any]
-    ) -> tuple[str, dict[str, Any]]:
-        """A name, or an object: its ``name`` and the parameters of that policy."""
+    ) -> tuple[str, dict[str, Any]] | None:
+        """A name, or an object: its ``name`` and the parameters of that policy.  None: it is wrong."""
         params: dict[str, Any] = dict(given) if isinstance(given, dict) else {"name": given}
         name = params.pop("name", None)
         if not isinstance(name, str):
             self.wrong(
                 document, (*path, "name"), "is missing" if name is None else f"{shown(name)} is not text"
             )
-            return "round_robin", {}
+            return None
         if (error := _refusal(name, params)) is None:
             return name, params
         alone = {key: _refusal(name, {key: value}) for key, value in params.items()}
@@ -188,7 +191,7 @@ class _Form:
         if not wrong:  # the name, or parameters that do not go together
             field, reason = error
             self.wrong(document, path, reason if field == "policy" else f"{field[7:]}: {reason}")
-        return "round_robin", {}
+        return None
 
     def _targets(
         self, document: Document, path: Path, given: Iterable[str | model.ShortTarget]
