@@ -91,8 +91,8 @@ def test_a_reload_with_another_key():
     up = engine.upstreams["u"]
     engine.reload(spec(up_spec := hashed("u", 8), key=KeySpec(("header:x-tenant",))))
     assert engine.upstreams["u"] is up
-    call = engine.match("GET", "h", "/", {"x-user": "a", "x-tenant": "b"}).acquire()
-    assert call.target is up.pick("b")
+    with engine.match("GET", "h", "/", {"x-user": "a", "x-tenant": "b"}).acquire() as call:
+        assert call.target is up.pick("b")
     with pytest.raises(lbcore.NoKey):
         ask(engine, "a")
     engine.reload(spec(up_spec, key=KeySpec(("header:x", "path"), combine=True, terminal=("header:x",))))
