@@ -1,5 +1,6 @@
 """Engine: keys, splits by key and an upstream's settings, and what a reload does to them."""
 
+import copy
 import dataclasses
 
 import pytest
@@ -101,6 +102,14 @@ def test_a_reload_with_another_key():
     assert m.key == source.of(m) and isinstance(m.key, lbcore.Hashed)
 
 
+def test_a_key_that_is_none_leaves_a_reload_as_it_was():
+    engine = engine_of(spec(hashed("u", 8)))
+    before = engine.spec
+    with pytest.raises(lbcore.ConfigError, match="did you mean header"):
+        engine.reload(spec(hashed("u", 3), key=KeySpec(("haeder:x",))))
+    assert engine.spec is before and len(engine.upstreams["u"]) == 8
+
+
 SETTINGS = {
     "policy": {"policy": "ring_hash"},
     "params": {"params": {"slots": 4099}},
@@ -118,7 +127,7 @@ def test_an_upstream_with_other_settings_is_made_anew_and_one_with_the_same_is_k
     assert engine.reload(spec(hashed("u", 4, **SETTINGS[what]))).changed == ("upstream u",)
     second = engine.upstreams["u"]
     assert second is not first
-    equal = {**SETTINGS, "limits": {"limits": lbcore.Limits(in_flight=1)}}[what]
+    equal = copy.deepcopy(SETTINGS[what])
     assert not engine.reload(spec(hashed("u", 4, **equal)))
     assert engine.upstreams["u"] is second
     engine.reload(spec(hashed("u", 5, **equal)))

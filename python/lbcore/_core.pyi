@@ -412,7 +412,8 @@ class Backend:
 class Split:
     """Backends drawn by weight, exactly, before a target is picked inside the one drawn.
 
-    ``by="key"``: the key says the backend, by weight, and keeps it while weights allow (the table of ``hash``).
+    ``by="key"``: the key says the backend, by weight, and keeps it while weights allow (the table of ``hash``).  A
+    key is handed to the upstreams whose policy uses it; one that nobody uses is warned of.
     ``previous`` hands over what each backend is owed (matched by upstream name), as a reload does.
     """
 
