@@ -213,6 +213,23 @@ def test_every_schedule_starts_at_the_beginning(name):
     assert picks[0] == picks[1] == picks[2]
 
 
+def test_a_reload_builds_only_what_has_changed(monkeypatch):
+    from lbcore.config import short
+    from lbcore.engine import upstream_of
+
+    tried = []
+    monkeypatch.setattr(short, "upstream_of", lambda spec: (tried.append(spec.name), upstream_of(spec))[1])
+    engine = lbcore.load(FORM.format(first='"a:1"', second='["b:1", "b:2"]'))
+    assert tried == ["first", "second"]
+    engine.reload()
+    engine.reload(FORM.format(first='"a:1", "a:2"', second='["b:1", "b:2"]'))
+    assert tried == ["first", "second", "first"]
+    for _ in range(2):  # what was refused is not known
+        with pytest.raises(lbcore.ConfigError):
+            engine.reload(FORM.format(first='"a:1", "a:2"', second=BAD))
+    assert tried[3:] == ["second", "second"]
+
+
 FORM = """\
 lbcore: 1
 listeners: {{web: {{protocol: http, port: 80}}}}

@@ -132,7 +132,8 @@ class _Form:
                 self._levels(document, (*path, "levels"), one.levels),
                 self._options(document, (*path, "slow_start"), one.slow_start, SlowStart),
             )
-            if len(self.draft.problems) == n_problems:
+            is_known = self.draft.known.get(name) == self.upstreams[name]
+            if len(self.draft.problems) == n_problems and not is_known:
                 self._try(document, path, self.upstreams[name])
 
     def _try(self, document: Document, path: Path, spec: UpstreamSpec) -> None:
