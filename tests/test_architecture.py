@@ -33,7 +33,7 @@ PYTHON_ARROWS = {
     "options": {"errors"},  # what an upstream can be told; _core is handed them and asks their attributes
     "affinity": {"errors"},
     "keys": {"_core", "errors"},
-    "engine": {"_core", "errors"},
+    "engine": {"_core", "errors", "keys", "options"},
     "config": {"engine", "errors"},
     "health": {"engine", "errors"},
     "discovery": {"engine", "errors"},

@@ -183,6 +183,40 @@ def test_match_no_route_refused_and_wrong_usage(lb, tmp_path):
         assert (code, out) == (2, "") and err, wrong
 
 
+KEYED = """\
+lbcore: 1
+listeners: {web: {protocol: http, port: 80}, db: {protocol: tcp, port: 81}}
+upstreams: {u: {policy: hash, targets: ["a:1"]}, v: {targets: ["b:1"]}}
+routes:
+  - {name: r, headers: {h: "1"}, key: [header:x-user, ip], split: key, backends: [u, v]}
+  - {name: plain, backends: [v]}
+  - {name: s, listeners: [db], key: ip, backends: [u]}
+"""
+
+
+def test_routes_and_match_show_keys(lb, tmp_path):
+    file = tmp_path / "k.yaml"
+    file.write_text(KEYED)
+    lines = lb("routes", "-f", file)[1].splitlines()
+    assert "h: 1 key=header:x-user,ip split=key  u 50 %" in lines[1]
+    assert "key" not in lines[2] and "key=ip" in lines[3].split()
+    rows = json.loads(lb("routes", "--json", "-f", file)[1])["routes"]
+    assert [(row.get("key"), row.get("split")) for row in rows] == [
+        (["header:x-user", "ip"], "key"), (None, None), (["ip"], None)]  # fmt: skip
+    ask = ("match", "-f", file, "GET", "/", "-H", "h:1")
+    assert lb(*ask, "-H", "X-User: ann")[1].splitlines()[2:4] == [
+        "key     header:x-user, ip: 'ann'",
+        "split   by key",
+    ]
+    assert "key     header:x-user, ip: '192.0.2.1'" in lb(*ask, "--source", "192.0.2.1")[1]
+    assert "key     header:x-user, ip: the request has none" in lb(*ask)[1]
+    assert "key" not in lb("match", "-f", file, "GET", "/")[1]
+    got = json.loads(lb(*ask, "--json", "--source", "192.0.2.1")[1])
+    assert (got["key"], got["key_value"], got["split"]) == (["header:x-user", "ip"], "192.0.2.1", "key")
+    plain = json.loads(lb("match", "-f", file, "GET", "/", "--json")[1])
+    assert not {"key", "key_value", "split"} & set(plain)
+
+
 @pytest.mark.parametrize(("url", "parts"), [
     ("/a?b", (None, "/a?b")), ("http://h", ("h", "/")), ("http://h:1/a//b?c=/#d", ("h:1", "/a//b?c=/#d")),
     ("HTTP://h?x", ("h", "/?x")), ("http://[::1]:80/%2F", ("[::1]:80", "/%2F")), ("http:///x", ("", "/x")),

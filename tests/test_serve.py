@@ -142,6 +142,63 @@ async def test_a_life(tmp_path):
                 await get(port)
 
 
+SHORT = """\
+lbcore: 1
+listeners: {{web: {{protocol: http, port: 80}}, db: {{protocol: tcp, port: 81}}}}
+upstreams:
+  app: {{policy: hash, targets: {targets}, limits: {{in_flight: 50}}, slow_start: {{window: 0.001}}}}
+  raw: {{policy: maglev, targets: ["{raw}"]}}
+routes:
+  - {{name: users, path: /u, key: header:x-user, backends: [app]}}
+  - {{name: tenants, path: /t, key: [header:x-tenant, random], split: key, backends: [app]}}
+  - {{name: db, listeners: [db], key: ip, backends: [raw]}}
+"""
+
+
+@on_loop
+async def test_keys_of_a_short_form_and_a_reload_that_is_refused_by_a_policy(tmp_path):
+    file = tmp_path / "lb.yaml"
+
+    def write(targets, **changes):
+        text = SHORT.format(targets=json.dumps(targets), raw=raw)
+        for old, new in changes.items():
+            text = text.replace(old, new)
+        (tmp_path / "new").write_text(text)
+        os.replace(tmp_path / "new", file)
+
+    async with contextlib.AsyncExitStack() as stack:
+        addresses = [await stack.enter_async_context(http_target(f"t{i}")) for i in range(5)]
+        raw = await stack.enter_async_context(tcp_target("raw"))
+        write(addresses[:4])
+        args = ("-f", file, "--port-map", "80=0", "81=0")
+        program = await stack.enter_async_context(serve(*args))
+        ports = (await program.started()).ports
+
+        async def answers(path, header):
+            users = [f"user-{i}" for i in range(30)]
+            return {user: (await get(ports["HTTP"], path, f"{header}: {user}\r\n")).body for user in users}
+
+        assert len({(await get(ports["HTTP"], "/u", "X-User: ann\r\n")).body for _ in range(50)}) == 1
+        assert len({(await get(ports["HTTP"], "/t", "X-Tenant: ann\r\n")).body for _ in range(50)}) == 1
+        assert (await get(ports["HTTP"], "/u")).status == 400
+        assert len({(await get(ports["HTTP"], "/t")).body for _ in range(60)}) == 4
+        before = await answers("/u", "X-User"), await answers("/t", "X-Tenant")
+        assert before[0] == before[1] and len(set(before[0].values())) == 4
+        write(addresses)
+        await program.logged("reload: 0 added, 0 removed, 1 changed")
+        after = await answers("/u", "X-User")
+        moved = [user for user in after if after[user] != before[0][user]]
+        assert {after[user] for user in moved} <= {b"t4"} and len(moved) < 15
+        heavy = {"address": addresses[0], "weight": 2}
+        write([heavy, *addresses[1:]], **{"policy: hash": "policy: jump"})
+        await program.logged("short form upstreams.app.targets[1].weight: 1 is not the 2 of targets[0]")
+        assert f"the old configuration stays: {file}:4:" in program.log
+        assert await answers("/u", "X-User") == after
+        reader, writer = await asyncio.open_connection("127.0.0.1", ports["TCP"])
+        assert await reader.readline() == b"raw\n"
+        writer.close()
+
+
 @on_loop
 async def test_standard_input():
     async with (

@@ -412,7 +412,8 @@ class Backend:
 class Split:
     """Backends drawn by weight, exactly, before a target is picked inside the one drawn.
 
-    ``by="key"``: the key says the backend, by weight, and keeps it while weights allow (the table of ``hash``).
+    ``by="key"``: the key says the backend, by weight, and keeps it while weights allow (the table of ``hash``).  A
+    key is handed to the upstreams whose policy uses it; one that nobody uses is warned of.
     ``previous`` hands over what each backend is owed (matched by upstream name), as a reload does.
     """
 
@@ -501,10 +502,11 @@ class Answer:
 class Match:
     """A request's route.  ``path`` and ``target`` are canonical: forward these, not what came in.
 
-    ``Match(route)`` is a match of ``route`` without a request, as a TCP or UDP listener needs it.
+    ``Match(route)`` is a match of ``route`` without a request, as a TCP or UDP listener needs it; ``source``: the
+    client's address.
     """
 
-    def __new__(cls, route: Route) -> Self: ...
+    def __new__(cls, route: Route, source: str | None = None) -> Self: ...
     @property
     def route(self) -> Route: ...
     @property
@@ -542,7 +544,8 @@ class Match:
     def acquire(self, key: _Key | None = None, *, session: str | None = None, trace: bool = False) -> Call:
         """Draw a backend by weight, pick a target inside it, count one in flight.
 
-        An explicit ``key`` wins over the route's own.  Raises :class:`NoTarget`, :class:`NoKey`.
+        An explicit ``key`` wins over the route's own.  Raises :class:`NoTarget`, :class:`NoKey`; where the request has
+        none of the sources of the route's key, a NoKey that is a :class:`BadRequest` too (answer 400).
         """
     def attempts(self, key: _Key | None = None, *, n: int = 3) -> Iterator[Call]: ...
     def forward(self, headers: _Headers) -> tuple[str, str, str, list[tuple[_Text, _Text]]]:

@@ -8,13 +8,17 @@ that ``load`` handed over.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
-from lbcore._core import Backend, Match, Route, Router, Split, Target, Upstream
-from lbcore._core import policy as policy  # config checks policies with it, and may not look into _core
+from lbcore._core import Backend, Match, Route, Router, Split, Target, Upstream, hash_bytes
+from lbcore._core import policy as policy  # config checks with these what it was told, and may not look there
 from lbcore.errors import LbcoreError, Problem
+from lbcore.keys import KeySource as KeySource
+from lbcore.options import Levels as Levels
+from lbcore.options import Limits as Limits
+from lbcore.options import SlowStart as SlowStart
 
 log = logging.getLogger("lbcore")
 log.addHandler(logging.NullHandler())  # a library says nothing unless its program wants to hear it
@@ -30,6 +34,8 @@ class TargetSpec:
     id: str | None = None
     weight: int = 1
     labels: Mapping[str, str] = field(default_factory=dict)
+    hash_key: str | None = None
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,18 @@ class UpstreamSpec:
     policy: str = "round_robin"
     params: Mapping[str, float | str | bool] = field(default_factory=dict)
     seed: int = 0
+    limits: Limits | None = None
+    levels: Levels | None = None
+    slow_start: SlowStart | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpec:
+    """Where the key of a route's requests comes from, in the words of :class:`lbcore.KeySource`."""
+
+    sources: tuple[str, ...]
+    combine: bool = False
+    terminal: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +96,27 @@ class RuleSpec:
 
     ``name`` (``default/canary/0``) is its identity over reloads.  ``attached`` maps a listener's name to the hostnames
     that are served there (empty: all).  Rules stand in order of precedence: oldest first, then name, then place.
+    ``by`` "key": the key draws the backend, too.
     """
 
     name: str
     attached: Mapping[str, tuple[str, ...]]
     matches: tuple[MatchSpec, ...] = (MatchSpec(),)
     backends: tuple[BackendSpec, ...] = ()
+    key: KeySpec | None = None
+    by: Literal["key"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StreamSpec:
-    """A TCP or UDP route: all traffic of its listeners.  The first of a listener wins."""
+    """A TCP or UDP route: all traffic of its listeners.  The first of a listener wins.  Of the sources of a ``key``
+    it has the ``ip``, the client's address."""
 
     name: str
     listeners: tuple[str, ...]
     backends: tuple[BackendSpec, ...] = ()
+    key: KeySpec | None = None
+    by: Literal["key"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,16 +180,19 @@ class Changes:
 class _Plan:
     """Everything one generation of the configuration compiles to; immutable."""
 
-    __slots__ = ("routers", "spec", "splits", "streams", "upstreams")
+    __slots__ = ("keys", "routers", "spec", "splits", "streams", "upstreams")
 
     def __init__(self, spec: Spec, upstreams: dict[str, Upstream], previous: _Plan | None) -> None:
         self.spec = spec
         self.upstreams = upstreams
         self.splits: dict[str, Split] = {}
+        self.keys: dict[str, KeySource | None] = {}
         everything: tuple[RuleSpec | StreamSpec, ...] = (*spec.rules, *spec.streams)
         for rule in everything:
-            old = previous.splits.get(rule.name) if previous else None
-            self.splits[rule.name] = _split(rule.backends, upstreams, old)
+            self.splits[rule.name] = _split(
+                rule, upstreams, previous.splits.get(rule.name) if previous else None
+            )
+            self.keys[rule.name] = _key_source(rule, previous.keys.get(rule.name) if previous else None)
         self.routers = self._compile_http()
         self.streams = self._compile_streams()
 
@@ -193,35 +220,70 @@ class _Plan:
             query=match.query,
             backends=self.splits[rule.name],
             data=rule,
+            key=self.keys[rule.name],
         )
 
     def _compile_streams(self) -> dict[tuple[str, int], Route]:
         listeners = {listener.name: listener for listener in self.spec.listeners}
         streams: dict[tuple[str, int], Route] = {}
         for stream in self.spec.streams:
-            route = Route(stream.name, backends=self.splits[stream.name], data=stream)
+            route = Route(
+                stream.name, backends=self.splits[stream.name], data=stream, key=self.keys[stream.name]
+            )
             for name in stream.listeners:
                 streams.setdefault((listeners[name].protocol, listeners[name].port), route)
         return streams
 
 
-def _split(
-    backends: Iterable[BackendSpec], upstreams: Mapping[str, Upstream], previous: Split | None
-) -> Split:
+def _split(rule: RuleSpec | StreamSpec, upstreams: Mapping[str, Upstream], previous: Split | None) -> Split:
     return Split(
-        [Backend(upstreams[b.upstream] if b.upstream is not None else None, b.weight) for b in backends],
-        previous=previous,
+        [Backend(upstreams[b.upstream] if b.upstream is not None else None, b.weight) for b in rule.backends],
+        rule.by,
+        previous=previous if previous is not None and previous.by == rule.by else None,
     )
 
 
+def _key_source(rule: RuleSpec | StreamSpec, previous: KeySource | None) -> KeySource | None:
+    """The one before, where it says the same: what it draws goes on and does not begin again."""
+    key = rule.key
+    if key is None:
+        return None
+    made = KeySource(
+        *key.sources,
+        combine=key.combine,
+        terminal=key.terminal,
+        seed=hash_bytes("xxh64", rule.name),  # routes with one upstream must not all draw the same
+    )
+    return previous if previous is not None and previous.says_the_same(made) else made
+
+
 def _targets(spec: UpstreamSpec) -> list[Target]:
-    return [Target(t.address, id=t.id, weight=t.weight, labels=t.labels) for t in spec.targets]
+    return [
+        Target(t.address, id=t.id, weight=t.weight, labels=t.labels, hash_key=t.hash_key, priority=t.priority)
+        for t in spec.targets
+    ]
 
 
-def _new_upstream(spec: UpstreamSpec) -> Upstream:
-    # A configuration starts at the beginning of its schedules: what it says is what the first requests see.
-    params = {"phase": 0, **spec.params} if spec.policy == "round_robin" else dict(spec.params)
-    return Upstream(spec.name, _targets(spec), policy(spec.policy, **params), seed=spec.seed)
+def upstream_of(spec: UpstreamSpec) -> Upstream:
+    """A new upstream.  Raises ``ConfigError``, also for what only the policy can judge: targets it cannot place."""
+    chosen = policy(spec.policy, **spec.params)
+    if "phase" in chosen.params and "phase" not in spec.params:
+        # A configuration starts at the beginning of its schedules: what it says is what the first requests see.
+        chosen = policy(spec.policy, **spec.params, phase=0)
+    return Upstream(
+        spec.name,
+        _targets(spec),
+        chosen,
+        seed=spec.seed,
+        limits=spec.limits,
+        levels=spec.levels,
+        slow_start=spec.slow_start,
+    )
+
+
+def _is_built_as(was: UpstreamSpec, now: UpstreamSpec) -> bool:
+    """True if an upstream of ``was`` becomes one of ``now`` by an update of its targets."""
+    return replace(was, targets=()) == replace(now, targets=())
 
 
 class Engine:
@@ -234,7 +296,7 @@ class Engine:
     def __init__(self, spec: Spec, loader: Callable[[Any], Spec] | None = None, source: Any = None) -> None:
         self._loader = loader
         self._source = source
-        self._plan = _Plan(spec, {u.name: _new_upstream(u) for u in spec.upstreams}, None)
+        self._plan = _Plan(spec, {u.name: upstream_of(u) for u in spec.upstreams}, None)
 
     @property
     def spec(self) -> Spec:
@@ -279,10 +341,10 @@ class Engine:
         """As :meth:`Router.match_scope`; ``port`` None takes the only HTTP listener."""
         return self.router(port).match_scope(scope)
 
-    def match_stream(self, protocol: str, port: int) -> Match | None:
-        """The TCP or UDP route of a listener's port."""
+    def match_stream(self, protocol: str, port: int, *, source: str | None = None) -> Match | None:
+        """The TCP or UDP route of a listener's port.  ``source``: the client's address, for a key of ``ip``."""
         route = self._plan.streams.get((protocol.upper(), port))
-        return Match(route) if route else None
+        return Match(route, source) if route else None
 
     def report(self) -> Report:
         """Per object the conditions that a controller would write to its status, and every problem."""
@@ -293,9 +355,10 @@ class Engine:
     ) -> Changes:
         """Load again (from ``source``, else from where it came from) and swap.  Blocks its caller.
 
-        In-flight calls, health, and what the schedules owe are kept by name.  Raises ``ConfigError``; then everything
-        is as it was.  With ``dry_run`` nothing changes but the answer is the same.  ``prepare`` is called with what is
-        about to be served (to open its ports, say); what it raises stops the reload.
+        In-flight calls, health, and what the schedules owe are kept by name; an upstream whose policy or other settings
+        change begins anew.  Raises ``ConfigError``; then everything is as it was.  With ``dry_run`` nothing changes but
+        the answer is the same.  ``prepare`` is called with what is about to be served (to open its ports, say); what it
+        raises stops the reload.
         """
         if self._loader is None:
             raise LbcoreError("reload: this engine was not made by lbcore.load()")
@@ -319,11 +382,11 @@ class Engine:
         upstreams = {}
         for u in spec.upstreams:
             was = before.get(u.name)
-            if was is None or (was.policy, was.params, was.seed) != (u.policy, u.params, u.seed):
-                upstreams[u.name] = _new_upstream(u)
+            if was is None or not (was == u or _is_built_as(was, u)):
+                upstreams[u.name] = upstream_of(u)
                 continue
             upstreams[u.name] = old.upstreams[u.name]
-            if was.targets != u.targets:
+            if was != u:
                 kept.append((upstreams[u.name], was, u))
         plan = _Plan(spec, upstreams, old)
         _update_all(kept)

@@ -5,6 +5,8 @@
     LbcoreError
       ConfigError   (ValueError)    a setting is wrong; ``problems`` has all of them
       BadRequest    (ValueError)    a request that has no one safe reading: answer 400
+      NoKey         (ValueError)    the policy needs a key, and the caller gave none
+        MissingKey                  the request has none of what its route's key is made of: a BadRequest too
       NoTarget      (LookupError)   nobody can serve: answer ``status``
       NoRoute       (LookupError)   no route matches: answer 404
 """
@@ -117,6 +119,23 @@ class NoKey(LbcoreError, ValueError):
 
     def __str__(self) -> str:
         return f"{self.upstream}: {self.policy} needs a key"
+
+
+class MissingKey(NoKey, BadRequest):
+    """The policy needs a key, and the request has none of the ``sources`` of its route's: answer 400.
+
+    A route that is to serve such requests, too, has ``random`` as its last source.
+    """
+
+    def __init__(self, upstream: str, policy: str, sources: tuple[str, ...]) -> None:
+        self.upstream = upstream
+        self.policy = policy
+        self.sources = sources
+        self.reason = f"the request has no key: {' or '.join(sources)}"
+        LbcoreError.__init__(self, upstream, policy, sources)
+
+    def __str__(self) -> str:
+        return f"{self.upstream}: {self.policy} needs a key, and {self.reason}"
 
 
 class NoRoute(LbcoreError, LookupError):

@@ -1,10 +1,10 @@
 """A UDP proxy on asyncio, for one listener.
 
-A flow is what one client address sends and receives: one call, one socket to its target, until it is idle.  The split
-is by flow.  One that cannot be served (no route, an invalid backend, no usable target) is dropped as a whole for an
-idle time, so that an invalid backend's share is one of flows; then it is decided anew.  A target that refuses (ICMP)
-fails the call and ends the flow; if a reload removed the target, the next datagram starts another.  At ``max_flows``,
-or when descriptors run out, the flow that has been idle longest makes room.
+A flow is what one client address and port sends and receives: one call, one socket to its target, until it is idle.
+The split is by flow.  One that cannot be served (no route, an invalid backend, no usable target) is dropped as a whole
+for an idle time, so that an invalid backend's share is one of flows; then it is decided anew.  A target that refuses
+(ICMP) fails the call and ends the flow; if a reload removed the target, the next datagram starts another.  At
+``max_flows``, or when descriptors run out, the flow that has been idle longest makes room.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Counters:
 class Matcher(Protocol):
     """What routes: an Engine."""
 
-    def match_stream(self, protocol: str, port: int) -> Match | None: ...
+    def match_stream(self, protocol: str, port: int, *, source: str | None) -> Match | None: ...
 
 
 class DatagramProxy(asyncio.DatagramProtocol):
@@ -102,11 +102,11 @@ class DatagramProxy(asyncio.DatagramProtocol):
             if len(self.flows) >= self._max_flows:
                 self.evict()
             self.counters.flows += 1
-            flow = self.flows[client] = Flow(self, client, self._acquire(), self._clock())
+            flow = self.flows[client] = Flow(self, client, self._acquire(client), self._clock())
         flow.send(data)
 
-    def _acquire(self) -> Call | None:
-        match = self._engine.match_stream("UDP", self._port)
+    def _acquire(self, client: Address) -> Call | None:
+        match = self._engine.match_stream("UDP", self._port, source=client[0])
         try:
             return match.acquire() if match else None
         except NoTarget as error:

@@ -4,9 +4,9 @@ What was matched is what is forwarded: the canonical target, byte for byte.  Hos
 connection (RFC 9110 7.6.1) are removed; X-Forwarded-For, -Proto and -Host are appended to; an affinity's session is
 handed out.  WebSocket gets 501; other upgrades are ignored (RFC 9110 7.8).  Trailers and 1xx other than 100 end here.
 
-404 no route; 400 no one safe reading; 500 and 503 by NoTarget (with Retry-After); 408 a client that stops sending;
-502 a target that fails before its response's head is in; 504 a time-out.  A response that breaks off later cuts the
-connection.
+404 no route; 400 no one safe reading, or no key where the route needs one; 500 and 503 by NoTarget (with Retry-After);
+408 a client that stops sending; 502 a target that fails before its response's head is in; 504 a time-out.  A response
+that breaks off later cuts the connection.
 """
 
 from __future__ import annotations
@@ -131,11 +131,10 @@ class HttpProxy:
         hosts = [value for name, value in request.raw_headers if name.lower() == b"host"]
         if len(hosts) != 1 and (hosts or request.version >= (1, 1)):  # RFC 9112 3.2
             raise Refused(400, "a request has one Host")
-        target = request.raw_path.encode("utf-8", "surrogateescape")
+        host, target = hosts[0] if hosts else None, request.raw_path.encode("utf-8", "surrogateescape")
         try:
-            host, raw = hosts[0] if hosts else None, request.raw_headers
             return self._engine.match(
-                request.method, host, target, raw, port=self._port, source=request.remote
+                request.method, host, target, request.raw_headers, port=self._port, source=request.remote
             )
         except BadRequest:
             raise

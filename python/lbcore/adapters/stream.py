@@ -17,7 +17,7 @@ from typing import Protocol
 from lbcore._core import Call, Match
 from lbcore.adapters._blame import blame
 from lbcore.adapters._reset import reset
-from lbcore.errors import NoTarget
+from lbcore.errors import BadRequest, NoTarget
 
 log = logging.getLogger("lbcore.stream")
 
@@ -36,7 +36,7 @@ class Timeouts:
 class Matcher(Protocol):
     """What routes: an Engine."""
 
-    def match_stream(self, protocol: str, port: int) -> Match | None: ...
+    def match_stream(self, protocol: str, port: int, *, source: str | None) -> Match | None: ...
 
 
 class StreamProxy:
@@ -79,14 +79,19 @@ class StreamProxy:
     async def _serve(self, client: Ends) -> None:
         call = None
         try:
-            match = self._engine.match_stream("TCP", self._port)
+            peer = client[1].get_extra_info("peername")  # None: the client has left already
+            match = self._engine.match_stream("TCP", self._port, source=peer[0] if peer else None)
             if match is None:
                 return
             call = match.acquire()
             target = await self._connect(call)
             call.report()
             await self._join(client, target)
-        except (NoTarget, OSError) as error:
+        except (
+            NoTarget,
+            BadRequest,
+            OSError,
+        ) as error:  # BadRequest: the key is to be an address, and there is none
             log.debug("%s: %s", client[1].get_extra_info("peername"), error or "idle")
         finally:
             reset(client[1].transport)  # nothing after an orderly end

@@ -91,6 +91,16 @@ def shares(backends: Iterable[Any]) -> list[dict[str, Any]]:
     ]
 
 
+def key_words(rule: Any) -> dict[str, Any]:
+    """The key of a rule or stream as plain data: nothing where it has none."""
+    words: dict[str, Any] = {}
+    if rule.key is not None:
+        words["key"] = list(rule.key.sources)
+    if rule.by is not None:
+        words["split"] = rule.by
+    return words
+
+
 def _name(upstream: Any) -> str | None:
     return upstream if upstream is None or isinstance(upstream, str) else str(upstream.name)
 

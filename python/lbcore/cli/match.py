@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from lbcore.cli.common import Usage, add_files, add_json, load, percent, say, say_json, shares
+from lbcore.cli.common import Usage, add_files, add_json, key_words, load, percent, say, say_json, shares
 from lbcore.engine import Engine
 from lbcore.errors import BadRequest
 
@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-H", "--header", action="append", default=[], metavar="NAME:VALUE", help="a header; may be repeated"
     )
     parser.add_argument("--port", type=int, help="the listener's port (default: the URL's, or the only one)")
+    parser.add_argument("--source", metavar="ADDRESS", help="the client's address, for a key of ip")
     add_json(parser)
 
 
@@ -31,7 +32,9 @@ def run(args: argparse.Namespace) -> int:
     port = _port(engine, args.port, host)
     given = [value for name, value in headers if name.lower() == "host"]
     try:
-        found = engine.match(args.method, given[0] if given else host, target, headers, port=port)
+        found = engine.match(
+            args.method, given[0] if given else host, target, headers, port=port, source=args.source
+        )
     except BadRequest as error:
         return _answer(args.json, "refused", 400, error.reason)
     if found is None:
@@ -45,11 +48,18 @@ def run(args: argparse.Namespace) -> int:
                 "port": port,
                 "target": found.target,
                 "backends": backends,
+                **key_words(found.route.data),
+                **({"key_value": found.key} if found.route.key else {}),
             }
         )
         return 0
     say(f"rule    {found.route.name}")
     say(f"target  {found.target}")
+    if found.route.key is not None:
+        value = "the request has none" if found.key is None else repr(found.key)
+        say(f"key     {', '.join(found.route.key.sources)}: {value}")
+    if found.route.split.by is not None:
+        say("split   by key")
     total = sum(one["weight"] for one in backends)
     for one in backends:
         say(f"{percent(one['weight'], total):>8}  {one['upstream'] or '(invalid: answers 500)'}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from lbcore.cli.common import add_files, add_json, in_words, load, say_json, say_table, shares
+from lbcore.cli.common import add_files, add_json, in_words, key_words, load, say_json, say_table, shares
 from lbcore.engine import MatchSpec, Spec
 
 HEAD = ("LISTENER", "PORT", "HOST", "PATH", "METHOD", "MORE", "BACKENDS", "RULE")
@@ -50,18 +50,21 @@ def _row(listener: Any, rule: Any, hosts: list[str], match: MatchSpec | None) ->
             "headers": [list(pair) for pair in match.headers],
             "query": [list(pair) for pair in match.query],
         }
-    return {**row, "backends": rule.backends}
+    return {**row, "backends": rule.backends, **key_words(rule)}
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     place = (row["listener"], f"{row['protocol']} {row['port']}")
     what = (in_words(row["backends"]), row["rule"])
+    key = [f"key={','.join(row['key'])}"] if "key" in row else []
+    key += [f"split={row['split']}"] if "split" in row else []
     if "path" not in row:
-        return (*place, "", "", "", "", *what)
+        return (*place, "", "", "", " ".join(key), *what)
     path = row["path"] if row["path_type"] == "exact" else row["path"].rstrip("/") + "/*"
     more = [f"{name}: {value}" for name, value in row["headers"]] + [
         f"?{name}={value}" for name, value in row["query"]
     ]
+    more += key
     return (
         *place,
         ",".join(row["hosts"]) or "*",

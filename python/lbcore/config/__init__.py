@@ -7,12 +7,11 @@ one line in ``dialects``.  Needs ``pip install "lbcore[config]"``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from lbcore.config.reading import check_gates
 from lbcore.config.reading import read as read_with
-from lbcore.engine import Engine, Spec
+from lbcore.engine import Engine, Spec, UpstreamSpec
 from lbcore.errors import LbcoreError
 
 PACKAGES = {"msgspec": "msgspec", "yaml": "PyYAML"}  # by the name that is imported
@@ -25,15 +24,31 @@ def dialects() -> tuple[Any, ...]:
     return (short, gateway_api)
 
 
-def read(source: Any, *, strict: bool = False) -> Spec:
-    """The Spec of a configuration, with its report, not compiled.  Raises as :func:`load` does."""
+def read(source: Any, *, strict: bool = False, known: Mapping[str, UpstreamSpec] | None = None) -> Spec:
+    """The Spec of a configuration, with its report, not compiled.  Raises as :func:`load` does.
+
+    ``known``: upstreams by name that were read before; those that have not changed are not tried again.
+    """
     try:
-        return read_with(source, dialects(), strict=strict)
+        return read_with(source, dialects(), strict=strict, known=known)
     except ModuleNotFoundError as error:
         package = PACKAGES.get((error.name or "").split(".")[0])
         if package is None:
             raise
         raise LbcoreError(f'configuration needs {package}: pip install "lbcore[config]"') from None
+
+
+class _Loader:
+    """``read`` for an engine, which reads its configuration again and again."""
+
+    def __init__(self, strict: bool) -> None:
+        self._strict = strict
+        self._known: dict[str, UpstreamSpec] = {}
+
+    def __call__(self, source: Any) -> Spec:
+        spec = read(source, strict=self._strict, known=self._known)
+        self._known = {upstream.name: upstream for upstream in spec.upstreams}
+        return spec
 
 
 def load(source: Any, *, strict: bool = False, feature_gates: Mapping[str, bool] | None = None) -> Engine:
@@ -54,6 +69,6 @@ def load(source: Any, *, strict: bool = False, feature_gates: Mapping[str, bool]
     >>> engine.match("GET", "example.com", "/").upstream.name
     'api'
     """
-    loader = partial(read, strict=strict)
+    loader = _Loader(strict)
     check_gates(feature_gates)
     return Engine(loader(source), loader, source)

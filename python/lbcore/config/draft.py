@@ -36,6 +36,7 @@ class Draft:
     """The parts of a Spec, added to by each dialect in turn."""
 
     problems: Problems
+    known: Mapping[str, UpstreamSpec] = field(default_factory=dict)  # of the load before: they can be built
     listeners: list[ListenerSpec] = field(default_factory=list)
     upstreams: dict[str, UpstreamSpec] = field(default_factory=dict)
     rules: list[RuleSpec] = field(default_factory=list)

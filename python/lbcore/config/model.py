@@ -382,12 +382,47 @@ class ShortTarget(Strict):
                             description="an id")] | None = None  # fmt: skip
     weight: Weight = 1
     labels: dict[Label, Label] = {}
+    hash_key: Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[^\x00-\x1f\x7f]+\Z",
+                                  description="a text to hash")] | None = None  # fmt: skip
+    priority: Annotated[int, Meta(ge=0, le=127)] = 0
+
+
+# What is absent has the default of lbcore.options; the ranges are those of lbcore.options.
+
+
+class ShortLimits(Strict):
+    in_flight: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+    bound: Annotated[float, Meta(ge=1, le=100)] | None = None
+    margin: Weight | None = None
+    error_hold: Annotated[float, Meta(ge=0, le=3600)] | None = None
+    retry_percent: Annotated[int, Meta(ge=0, le=1000)] | None = None
+    retry_per_second: Weight | None = None
+
+
+class ShortLevels(Strict):
+    overprovisioning: Annotated[int, Meta(ge=100, le=1_000_000)] | None = None
+    panic: Annotated[int, Meta(ge=0, le=100)] | None = None
+    spill: bool | None = None
+    locality: Annotated[str, Meta(min_length=1, max_length=253, description="the name of a label")] | None = (
+        None
+    )
+    weights: dict[Label, Weight] | None = None
+    default_weight: Weight | None = None
+
+
+class ShortSlowStart(Strict):
+    window: Annotated[float, Meta(ge=0.001, le=86400)]
+    aggression: Annotated[float, Meta(ge=0.01, le=100)] | None = None
+    min_percent: Annotated[float, Meta(ge=0, le=100)] | None = None
 
 
 class ShortUpstream(Strict):
     targets: tuple[Address | ShortTarget, ...] = ()
     policy: str | dict[str, Any] = "round_robin"
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
+    limits: ShortLimits | None = None
+    levels: ShortLevels | None = None
+    slow_start: ShortSlowStart | None = None
 
 
 class ShortBackend(Strict):
@@ -406,6 +441,8 @@ class ShortRoute(Strict):
     query: dict[Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+\Z",
                                     description="a parameter's name")], QueryValue] = {}  # fmt: skip
     backends: tuple[str | ShortBackend, ...] = ()
+    key: str | Annotated[tuple[str, ...], Meta(min_length=1, max_length=16)] | None = None
+    split: Literal["key"] | None = None
 
 
 class Short(Strict):

@@ -11,7 +11,7 @@ from lbcore.config.draft import Draft
 from lbcore.config.plain import cut, shown, written
 from lbcore.config.problems import Document, Problems
 from lbcore.config.sources import gather
-from lbcore.engine import Spec
+from lbcore.engine import Spec, UpstreamSpec
 from lbcore.errors import ConfigError
 
 GATES: tuple[str, ...] = ()  # feature gates that exist
@@ -27,12 +27,18 @@ class Dialect(Protocol):
     def build(self, documents: list[Document], draft: Draft) -> None: ...
 
 
-def read(source: Any, dialects: tuple[Any, ...], *, strict: bool = False) -> Spec:
+def read(
+    source: Any,
+    dialects: tuple[Any, ...],
+    *,
+    strict: bool = False,
+    known: Mapping[str, UpstreamSpec] | None = None,
+) -> Spec:
     """The Spec of ``source``.  Raises :class:`ConfigError` for what cannot be read; if ``strict``, for any problem."""
     problems = Problems()
     with collector_off():
         documents = gather(source, problems)
-        draft = Draft(problems)
+        draft = Draft(problems, known or {})
         shares: list[list[Document]] = [[] for _ in dialects]
         for document in documents:
             for share, dialect in zip(shares, dialects, strict=True):

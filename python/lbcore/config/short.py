@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import msgspec
 
 from lbcore.config import model, validate
 from lbcore.config.attach import hostnames_served
@@ -19,20 +21,29 @@ from lbcore.config.problems import Document
 from lbcore.config.routes import canonical_path
 from lbcore.engine import (
     BackendSpec,
+    KeySource,
+    KeySpec,
+    Levels,
+    Limits,
     ListenerSpec,
     MatchSpec,
     RuleSpec,
+    SlowStart,
     StreamSpec,
     TargetSpec,
     UpstreamSpec,
     policy,
+    upstream_of,
 )
 from lbcore.errors import ConfigError
 
 NAME = "lbcore's short form (lbcore: 1)"
 MAX_PATH = 65535
 HOST = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
+PLACE = re.compile(r"([^.\[\]]+)|\[(\d+)\]")  # a part of a field such as targets[1].weight
 HTTP_ONLY = ("hosts", "path", "path_type", "methods", "headers", "query")
+
+_Options = TypeVar("_Options")
 
 
 def claims(data: dict[str, Any]) -> bool:
@@ -66,6 +77,9 @@ class _Form:
         self.draft = draft
         self.listeners: dict[str, ListenerSpec] = {}
         self.upstreams: dict[str, UpstreamSpec] = {}
+        self.keyed: dict[
+            str, bool
+        ] = {}  # by upstream: whether its policy picks by key; not those that are wrong
         self.routes: set[str] = set()
         self.ports: dict[tuple[bool, int], list[tuple[str, ListenerSpec]]] = {}
 
@@ -104,33 +118,81 @@ class _Form:
             if name in self.upstreams:
                 self.wrong(document, path, "another document has an upstream of this name")
                 continue
-            chosen, params = self._policy(document, (*path, "policy"), one.policy)
+            n_problems = len(self.draft.problems)
+            chosen = self._policy(document, (*path, "policy"), one.policy)
+            if chosen is not None:
+                self.keyed[name] = policy(chosen[0]).keyed
             targets = self._targets(document, (*path, "targets"), one.targets)
-            self.upstreams[name] = UpstreamSpec(name, targets, chosen, params, one.seed)
-            self.draft.upstreams[name] = self.upstreams[name]
+            self.upstreams[name] = self.draft.upstreams[name] = UpstreamSpec(
+                name,
+                targets,
+                *(chosen or ("round_robin", {})),
+                one.seed,
+                self._options(document, (*path, "limits"), one.limits, Limits),
+                self._levels(document, (*path, "levels"), one.levels),
+                self._options(document, (*path, "slow_start"), one.slow_start, SlowStart),
+            )
+            is_known = self.draft.known.get(name) == self.upstreams[name]
+            if len(self.draft.problems) == n_problems and not is_known:
+                self._try(document, path, self.upstreams[name])
+
+    def _try(self, document: Document, path: Path, spec: UpstreamSpec) -> None:
+        """Build it once, for what only its policy can refuse: a reload that got so far must not fail."""
+        try:
+            upstream_of(spec)
+        except ConfigError as error:
+            field = error.problems[0].field
+            parts = tuple(int(index) if index else name for name, index in PLACE.findall(field))
+            if field in policy(spec.policy).params:
+                parts = ("policy", field)
+            self.wrong(document, (*path, *parts), error.problems[0].reason)
+
+    def _options(
+        self, document: Document, path: Path, given: msgspec.Struct | None, make: Callable[..., _Options]
+    ) -> _Options | None:
+        """One of lbcore.options: what is given, and its own defaults."""
+        if given is None:
+            return None
+        values = {name: getattr(given, name) for name in given.__struct_fields__}
+        try:
+            return make(**{name: value for name, value in values.items() if value is not None})
+        except ConfigError as error:  # what ranges do not say, such as .nan
+            self.wrong(document, (*path, error.problems[0].field.split(".")[1]), error.problems[0].reason)
+            return None
+
+    def _levels(self, document: Document, path: Path, given: model.ShortLevels | None) -> Levels | None:
+        if given is None:
+            return None
+        for name in ("weights", "default_weight"):
+            if given.locality is None and getattr(given, name) is not None:
+                self.wrong(document, (*path, name), "is by the values of a label: set locality, too")
+        if given.spill is False and given.overprovisioning is not None:
+            self.wrong(
+                document, (*path, "overprovisioning"), "says when a level spills over, and spill is false"
+            )
+        return self._options(document, path, given, Levels)
 
     def _policy(
         self, document: Document, path: Path, given: str | dict[str, Any]
-    ) -> tuple[str, dict[str, float]]:
-        """A name, or an object: its ``name`` and the parameters of that policy."""
+    ) -> tuple[str, dict[str, Any]] | None:
+        """A name, or an object: its ``name`` and the parameters of that policy.  None: it is wrong."""
         params: dict[str, Any] = dict(given) if isinstance(given, dict) else {"name": given}
         name = params.pop("name", None)
         if not isinstance(name, str):
             self.wrong(
                 document, (*path, "name"), "is missing" if name is None else f"{shown(name)} is not text"
             )
-            return "round_robin", {}
-        for key, value in params.items():  # one by one: every wrong one is named
-            try:
-                policy(name, **{key: value})
-            except ConfigError as error:
-                at = (*path, key) if error.problems[0].field != "policy" else path
-                self.wrong(document, at, cut(error.problems[0].reason, 200))
-        try:
-            policy(name)
-        except ConfigError as error:
-            self.wrong(document, path, cut(error.problems[0].reason, 200))
-        return name, params
+            return None
+        if (error := _refusal(name, params)) is None:
+            return name, params
+        alone = {key: _refusal(name, {key: value}) for key, value in params.items()}
+        wrong = {key: one for key, one in alone.items() if one is not None and one[0] == f"policy.{key}"}
+        for key, (_, reason) in wrong.items():
+            self.wrong(document, (*path, key), reason)
+        if not wrong:  # the name, or parameters that do not go together
+            field, reason = error
+            self.wrong(document, path, reason if field == "policy" else f"{field[7:]}: {reason}")
+        return None
 
     def _targets(
         self, document: Document, path: Path, given: Iterable[str | model.ShortTarget]
@@ -140,7 +202,7 @@ class _Form:
             spec = (
                 TargetSpec(one)
                 if isinstance(one, str)
-                else TargetSpec(one.address, one.id, one.weight, one.labels)
+                else TargetSpec(one.address, one.id, one.weight, one.labels, one.hash_key, one.priority)
             )
             identity = spec.id if spec.id is not None else spec.address
             if not is_address(spec.address):
@@ -161,8 +223,10 @@ class _Form:
         self.routes.add(route.name)
         listeners = self._listeners(document, path, route)
         backends = self._backends(document, path, route)
+        protocol = next((one.protocol for one in listeners if one.protocol != "HTTP"), "HTTP")
+        key = self._key(document, (*path, "key"), route, protocol)
         if any(one.protocol != "HTTP" for one in listeners):
-            self._add_stream(document, path, route, listeners, backends)
+            self._add_stream(document, path, route, listeners, backends, key)
             return
         attached = {}
         for one in listeners:
@@ -178,7 +242,7 @@ class _Form:
             tuple({name.lower(): (name, value) for name, value in route.headers.items()}.values()),
             tuple(route.query.items()),
         )
-        self.draft.rules.append(RuleSpec(route.name, attached, (match,), backends))
+        self.draft.rules.append(RuleSpec(route.name, attached, (match,), backends, key, route.split))
 
     def _add_stream(
         self,
@@ -187,6 +251,7 @@ class _Form:
         route: model.ShortRoute,
         listeners: list[ListenerSpec],
         backends: tuple[BackendSpec, ...],
+        key: KeySpec | None,
     ) -> None:
         if len({one.protocol for one in listeners}) > 1:
             self.wrong(document, (*path, "listeners"), "are of several protocols; write a route for each")
@@ -199,7 +264,42 @@ class _Form:
         for one in listeners:
             if one.name in taken:
                 self.wrong(document, (*path, "listeners"), f"listener {shown(one.name)} has a route already")
-        self.draft.streams.append(StreamSpec(route.name, tuple(one.name for one in listeners), backends))
+        names = tuple(one.name for one in listeners)
+        self.draft.streams.append(StreamSpec(route.name, names, backends, key, route.split))
+
+    def _key(self, document: Document, path: Path, route: model.ShortRoute, protocol: str) -> KeySpec | None:
+        """Where the route's key comes from; one is there if and only if somebody asks for it."""
+        sources = (route.key,) if isinstance(route.key, str) else route.key or ()
+        n_problems = len(self.draft.problems)
+        for i, source in enumerate(sources):
+            reason = _no_source(source, protocol)
+            if reason:
+                self.wrong(document, path if isinstance(route.key, str) else (*path, i), reason)
+        if len(self.draft.problems) == n_problems and "random" in sources[:-1]:
+            self.wrong(
+                document,
+                (*path, sources.index("random")),
+                "'random' is the last: no request goes on to others",
+            )
+        self._is_key_asked_for(document, path, route, protocol)
+        return KeySpec(sources) if sources else None
+
+    def _is_key_asked_for(
+        self, document: Document, path: Path, route: model.ShortRoute, protocol: str
+    ) -> None:
+        names = [one if isinstance(one, str) else one.upstream for one in route.backends]
+        keyed = next((name for name in names if self.keyed.get(name)), None)
+        if route.key is None:
+            wanted = "ip" if protocol != "HTTP" else "header:NAME, cookie:NAME, query:NAME, ip or path"
+            if keyed is not None:
+                chosen = self.upstreams[keyed].policy
+                why = f"is missing: {chosen!r}, the policy of upstream {shown(keyed)}, picks by a key"
+                self.wrong(document, path, f"{why}; wanted: {wanted}")
+            elif route.split is not None:
+                self.wrong(document, path, f"is missing, and the split is by key; wanted: {wanted}")
+        elif keyed is None and route.split is None and all(name in self.keyed for name in names):
+            self.wrong(document, path, "has no use: no upstream of the route has a policy that picks by a key, and the "
+                                       "split is by weight")  # fmt: skip
 
     def _listeners(self, document: Document, path: Path, route: model.ShortRoute) -> list[ListenerSpec]:
         """Those that are named; without names every HTTP listener."""
@@ -237,6 +337,28 @@ class _Form:
         except ValueError as error:
             self.wrong(document, path, str(error))
             return "/"
+
+
+def _refusal(name: str, params: dict[str, Any]) -> tuple[str, str] | None:
+    """The field and the reason for which there is no such policy; None: there is."""
+    try:
+        policy(name, **params)
+    except ConfigError as error:
+        return error.problems[0].field, cut(error.problems[0].reason, 200)
+    return None
+
+
+def _no_source(source: str, protocol: str) -> str | None:
+    """Why a route of ``protocol`` has no such source of a key."""
+    if protocol != "HTTP" and source != "ip":
+        return f"{shown(source)} is not ip, the one key that a {protocol} connection has"
+    if source.startswith("capture:"):
+        return f"{shown(source)}: the paths of this form capture nothing"
+    try:
+        KeySource(source)
+    except ConfigError as error:
+        return error.problems[0].reason
+    return None
 
 
 def is_address(address: str) -> bool:

@@ -98,6 +98,7 @@ def _member(value: Any, union: inspect.UnionType) -> inspect.Type:
     fitting: dict[type, tuple[type, ...]] = {
         str: (inspect.StrType,),
         int: (inspect.IntType,),
+        list: (inspect.VarTupleType, inspect.ListType),
         dict: (inspect.StructType, inspect.DictType),
     }
     for kind in wanted:
@@ -151,6 +152,8 @@ def _scalar(value: Any, kind: inspect.Type, what: str) -> str:
         return _text(value, kind, what)
     if isinstance(kind, inspect.IntType):
         return _whole(value, kind)
+    if isinstance(kind, inspect.FloatType):
+        return _number(value, kind)
     if isinstance(kind, inspect.LiteralType):
         right = any(type(value) is type(known) and value == known for known in kind.values)
         allowed = ", ".join(map(str, kind.values))
@@ -183,6 +186,14 @@ def _whole(value: Any, kind: inspect.IntType) -> str:
         return ""
     limits = "" if least is None else f" in {least}..{most}"
     return f"{shown(value)} is not a whole number{limits}"
+
+
+def _number(value: Any, kind: inspect.FloatType) -> str:
+    least, most = kind.ge, kind.le
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if is_number and (least is None or value >= least) and (most is None or value <= most):
+        return ""
+    return f"{shown(value)} is not a number" + ("" if least is None else f" in {least:g}..{most:g}")
 
 
 def _is_time(value: Any) -> bool:

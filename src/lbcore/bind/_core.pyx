@@ -22,7 +22,8 @@ import os
 import warnings
 from types import MappingProxyType
 
-from lbcore.errors import BadRequest, ConfigError, ConfigWarning, LbcoreError, NoKey, NoRoute, NoTarget
+from lbcore.errors import (BadRequest, ConfigError, ConfigWarning, LbcoreError, MissingKey, NoKey, NoRoute,
+                           NoTarget)
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL

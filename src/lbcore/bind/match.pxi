@@ -37,8 +37,8 @@ cdef class Match:
     cdef bint keyed
     cdef Py_ssize_t start, end
 
-    def __cinit__(self, Route route not None):
-        self.route = route
+    def __cinit__(self, Route route not None, source=None):
+        self.route, self.source = route, source
         self.canonical = "/"
 
     @property
@@ -97,13 +97,34 @@ cdef class Match:
         """Draw a backend by weight, pick a target inside it, count one in flight.  Raises NoTarget, NoKey."""
         if key is None and self.route.key is not None:
             key = self.key
+            if key is None:
+                return self.begin_keyless(session, trace)
         return self.route.split.acquire(key, session=session, trace=trace)
 
     def attempts(self, key=None, *, n=3):
         """Draw a backend; calls on different targets inside it, one after the other."""
         if key is None and self.route.key is not None:
             key = self.key
+            if key is None:
+                return self.try_keyless(n)
         return self.route.split.attempts(key, n=n)
+
+    cdef object begin_keyless(self, session, trace):
+        """For a request that has none of the key's sources: a session or a policy without keys may do without."""
+        try:
+            return self.route.split.acquire(None, session=session, trace=trace)
+        except NoKey as error:
+            raise MissingKey(error.upstream, error.policy, self.route.key.sources) from None
+
+    cdef object try_keyless(self, n):
+        cdef Attempts found
+        try:
+            found = self.route.split.attempts(None, n=n)
+        except NoKey as error:
+            raise MissingKey(error.upstream, error.policy, self.route.key.sources) from None
+        if found.up.keyed:
+            raise MissingKey(found.up.name, found.up.policy.name, self.route.key.sources)
+        return found
 
     def forward(self, headers):
         """(method, host, target, headers) to send to the backend; Host is the client's and not among the headers."""

@@ -18,8 +18,8 @@ cdef class Backend:
         self.filters = ()
 
     cdef object key(self, Split split, key):
-        """A split by key has a use for it; its upstreams may have none, and are not to warn."""
-        return key if self.upstream.keyed or split.by is None else None
+        """What the upstream is handed: one without a use for keys is not to warn where others of the split have."""
+        return key if self.upstream.keyed or not split.uses_keys else None
 
     def __repr__(self):
         return f"Backend({self.upstream!r}, weight={self.weight})"
@@ -32,6 +32,7 @@ cdef class Split:
     cdef lb_split *ptr
     cdef readonly tuple backends
     cdef readonly str by
+    cdef bint uses_keys                 # to draw, or inside one of the backends
 
     def __cinit__(self, backends, by=None, *, previous=None):
         cdef lb_error err
@@ -39,11 +40,15 @@ cdef class Split:
         cdef uint32_t *weights = NULL
         cdef lb_str *names = NULL
         cdef Split old = previous
+        cdef Backend b
         cdef size_t i, n
         if by not in (None, "key"):
             raise ConfigError("by", f"{shown(by)} is not 'key' or None")
         self.by = by
         self.backends = tuple(backend_of(item, i) for i, item in enumerate(backends))
+        self.uses_keys = by is not None
+        for b in self.backends:
+            self.uses_keys |= b.upstream is not None and b.upstream.keyed
         n = len(self.backends)
         weights = <uint32_t *>lb_alloc_array(2 * n, sizeof(uint32_t))
         names = <lb_str *>lb_alloc_array(n, sizeof(lb_str))
