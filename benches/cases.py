@@ -46,6 +46,28 @@ def endless(n: int = 1000) -> lbcore.Upstream:
     return lbcore.Upstream("u", [lbcore.Target(f"t{i}", weight=1001 + i) for i in range(n)], seed=1)
 
 
+def keyed(n: int, policy: str | lbcore.Policy) -> lbcore.Upstream:
+    """``n`` targets of weight 1 with addresses, as the rings of the field know them."""
+    return lbcore.Upstream("u", [f"10.0.{i // 250}.{i % 250}:8080" for i in range(n)], policy, seed=1)
+
+
+def keys(n: int = 1_024) -> list[tuple[str]]:
+    """``n`` keys of 16 bytes, as arguments of a call."""
+    return [(f"user-{i:011d}",) for i in range(n)]
+
+
+def disturbed(n: int) -> lbcore.Upstream:
+    """As :func:`settled`, with slow start on, one target in ten down and one draining."""
+    targets = [lbcore.Target(f"t{i}", weight=w) for i, w in enumerate(weights(n))]
+    up = lbcore.Upstream("u", targets, seed=1, slow_start=lbcore.SlowStart(window=0.001))
+    for i in range(0, n, 10):
+        up.set_health(up.targets[i], False)
+    up.targets[1].drain()
+    for _ in range(2 * sum(weights(n)) + n):
+        up.pick()
+    return up
+
+
 # ---- routes -----------------------------------------------------------------------------------------------------
 
 _AREAS = {

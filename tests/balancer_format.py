@@ -34,14 +34,11 @@ PARAMETERS = {  # of a policy; one that has no such parameter refuses it
     "decay": "decay",
 }
 SLOW_START = {"slow_start_window": "window", "slow_start_aggression": "aggression"}
-KONGS = {  # keys of Kong's declarative configuration, by the object they belong to
-    "hash_on": "upstreams",
-    "hash_on_header": "upstreams",
-    "healthchecks": "upstreams",
-    "retries": "services",
-}
+SLOW_START_WINDOW = 30.0  # where only the aggression is given
+KONGS = {"healthchecks": "upstreams"}  # judged by Kong's dialect: the object they belong to
+KEY = {"hash_on", "hash_on_header"}
 LATER = {"panic_threshold", "retry_budget"}  # no case has them
-KEYS = {"policy", "targets", "targets_generate", *PARAMETERS, *SLOW_START, *KONGS, *LATER}
+KEYS = {"policy", "targets", "targets_generate", *PARAMETERS, *SLOW_START, *KONGS, *KEY, *LATER, "retries"}
 
 
 class NotYet(Exception):
@@ -67,7 +64,19 @@ def load(body):
             raise NotYet(key)
     chosen = policy(body)
     check_kongs(body)
-    return lbcore.Upstream("u", targets(body), chosen, **slow_start(body))
+    key_source(body)
+    up = lbcore.Upstream("u", targets(body), chosen, **slow_start(body))
+    if "retries" in body:
+        with_name("retries", up.attempts, "key" if up.policy.keyed else None, n=body["retries"])
+    return up
+
+
+def key_source(body):
+    """Where keys come from, as a route would be told."""
+    on = body.get("hash_on")
+    if on is not None:
+        named = f"{on}:{body.get(f'hash_on_{on}', '')}" if on in ("header", "cookie") else on
+        with_name("hash_on", lbcore.KeySource, named)
 
 
 def policy(body):
@@ -117,8 +126,9 @@ def slow_start(body):
     if made is None:
         raise NotYet("slow start")
     for key, value in given.items():
-        with_name(key, made, **{SLOW_START[key]: value})
-    return {"slow_start": made(**{SLOW_START[key]: value for key, value in given.items()})}
+        with_name(key, made, **{"window": SLOW_START_WINDOW, SLOW_START[key]: value})
+    settings = {SLOW_START[key]: value for key, value in given.items()}
+    return {"slow_start": made(**{"window": SLOW_START_WINDOW, **settings})}
 
 
 def check_kongs(body):

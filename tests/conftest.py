@@ -6,11 +6,13 @@ import sys
 
 import hypothesis
 import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 ROOT = pathlib.Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))  # for ``from twins import ...``
 
+set_hypothesis_home_dir(ROOT / "build" / "hypothesis")
 hypothesis.settings.register_profile(
     "lbcore",
     deadline=None,

@@ -260,9 +260,17 @@ def test_a_gate_speaks_of_its_worst_row() -> None:
     assert GATES[0].verdict(rows[2:]) is None
 
 
+def test_generated_scenarios_have_gates_of_their_own() -> None:
+    rows = [fake("adaptive", "uniform", mean_ratio=1.05), fake("adaptive", "generated_07", mean_ratio=1.2)]
+    named, generated = (g.verdict(rows) for g in GATES if g.figure == "mean_ratio")
+    assert named[0]
+    assert not generated[0]
+    assert "generated_07" in generated[1]
+
+
 def test_a_gate_from_below_and_one_of_a_setting() -> None:
     rows = [fake("least_conn", "black_hole", failed=3.4), fake("least_conn", "black_hole", health="passive")]
-    assert GATES[3].verdict(rows)[0]
-    assert GATES[3].verdict(rows[1:]) is None
+    assert GATES[-1].verdict(rows)[0]
+    assert GATES[-1].verdict(rows[1:]) is None
     rows = [fake("adaptive", "black_hole", health="passive", failed=0.4)]
-    assert not GATES[2].verdict(rows)[0]
+    assert not GATES[-2].verdict(rows)[0]

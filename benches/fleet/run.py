@@ -156,6 +156,10 @@ def rows(wanted: Sequence[Scenario], args: argparse.Namespace) -> list[Row]:
     return found
 
 
+def is_generated(r: Row) -> bool:
+    return r.scenario.startswith("generated_")
+
+
 # ---- gates ------------------------------------------------------------------------------------------------------
 
 GATE_PROXIES = 8
@@ -172,6 +176,7 @@ class Gate:
     health: str | None = None  # None: whatever the row has
     scenario: str | None = None  # None: all
     over: bool = False
+    generated: bool = False  # it is about generated scenarios, or about the named ones
 
     def rows(self, found: Sequence[Row]) -> list[Row]:
         """The rows that it is about."""
@@ -181,6 +186,7 @@ class Gate:
             if (r.policy, r.proxies) == (self.policy, GATE_PROXIES)
             and self.health in (None, r.health)
             and self.scenario in (None, r.scenario)
+            and self.generated == is_generated(r)
         ]
 
     def verdict(self, found: Sequence[Row]) -> tuple[bool, str] | None:
@@ -203,6 +209,8 @@ class Gate:
 GATES = (
     Gate("adaptive, mean / oracle's", "mean_ratio", 1.10, "adaptive"),
     Gate("adaptive, p99 / oracle's", "p99_ratio", 1.06, "adaptive"),
+    Gate("adaptive, mean / oracle's, generated", "mean_ratio", 1.10, "adaptive", generated=True),
+    Gate("adaptive, p99 / oracle's, generated", "p99_ratio", 1.06, "adaptive", generated=True),
     Gate("adaptive, failed % in the black hole", "failed", 0.30, "adaptive", "passive", "black_hole"),
     Gate(
         "least_conn, failed % in the black hole", "failed", 3.0, "least_conn", "off", "black_hole", over=True
@@ -266,7 +274,7 @@ def worst_lines(found: Sequence[Row]) -> list[str]:
 def report(wanted: Sequence[Scenario], found: Sequence[Row], args: argparse.Namespace) -> list[str]:
     """All lines but the gates'.  Generated scenarios that were asked for together are summed up."""
     together = not args.scenario or "generated" in args.scenario
-    summed = [r for r in found if together and r.scenario.startswith("generated_")]
+    summed = [r for r in found if together and is_generated(r)]
     lines = [f"{args.requests} requests a run; x oracle: the ratio to an all-knowing join-the-shortest-queue"]
     lines += tables(wanted, [r for r in found if r not in summed] if summed else found, args.shares)
     return lines + (worst_lines(summed) if summed else [])

@@ -80,6 +80,7 @@ def hash_bytes(name: str, data: str | bytes, seed: int = 0) -> int:
 def hashes() -> dict[str, str]:
     """Every hash function of this build: its summary by its name."""
 
+@final
 class Hashed(int):
     """A key that is a hash already: it stands for the result of the policy's own hash of the key (0..2^64-1)."""
 
@@ -538,9 +539,7 @@ class Match:
     @property
     def answer(self) -> Answer | None:
         """The response to give where no backend is to be asked: 500 for a route without backends."""
-    def acquire(
-        self, key: _Key | None = None, *, session: str | None = None, trace: bool = False
-    ) -> Call:
+    def acquire(self, key: _Key | None = None, *, session: str | None = None, trace: bool = False) -> Call:
         """Draw a backend by weight, pick a target inside it, count one in flight.
 
         An explicit ``key`` wins over the route's own.  Raises :class:`NoTarget`, :class:`NoKey`.

@@ -39,7 +39,7 @@ class UpstreamSpec:
     name: str
     targets: tuple[TargetSpec, ...] = ()
     policy: str = "round_robin"
-    params: Mapping[str, float] = field(default_factory=dict)
+    params: Mapping[str, float | str | bool] = field(default_factory=dict)
     seed: int = 0
 
 

@@ -91,6 +91,7 @@ class Levels:
 class SlowStart:
     """A target that comes, or comes back, begins with little and has all of its weight after ``window`` seconds.
 
+    Keyed policies place keys by the configured weights: with them nobody starts slowly.
     Its weight is multiplied by ``max(min_percent / 100, (age / window) ** (1 / aggression))``, in 16 steps.
     Source: Envoy's slow start.
     """

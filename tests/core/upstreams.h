@@ -30,26 +30,12 @@ static inline void give_label(fleet *f, uint32_t i, uint32_t label) {
     f->target[i].n_labels = 1;
 }
 
-/* Tables as small as tests need, whatever the policy: where a parameter's name speaks of a size or of slots.  Both
- * numbers are primes, for schemes that want one; 8,009 slots hold 40 of Kong's targets. */
-static inline void small_tables(const lb_policy *policy, double *param) {
-    for (uint32_t i = 0; policy->params && policy->params[i].name; i++) {
-        const lb_param *p = &policy->params[i];
-        bool slots = strstr(p->name, "slots") != NULL, size = strstr(p->name, "size") && !strstr(p->name, "max");
-        double before = param[i], wanted = slots ? 8009 : 251;
-        if (!(slots || size) || !p->whole || p->words || before <= wanted) continue;
-        param[i] = wanted < p->min ? p->min : wanted;
-        if (policy->check && policy->check(param, NULL)) param[i] = before;
-    }
-}
-
 /* The defaults with health off, and a schedule that begins at its beginning. */
 static inline lb_upstream_spec spec_of(const lb_policy *policy) {
     lb_upstream_spec spec = {.policy = policy, .seed = 7};
     lb_upstream_defaults(&spec);
     spec.passive = lb_passive_off;
-    lb_policy_defaults(policy, spec.param);
-    small_tables(policy, spec.param);
+    small_params(policy, spec.param);
     if (policy->params && strcmp(policy->params[0].name, "phase") == 0) spec.param[0] = 0;
     return spec;
 }

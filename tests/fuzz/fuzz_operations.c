@@ -51,7 +51,7 @@ typedef struct world {
     uint32_t n_batch, batch_no;     /* n_batch: its picks; 0: none is open */
     uint64_t digest;                /* of all picks */
     uint64_t batch_digest;          /* of the picks of batches, in any order */
-    bool keyed;                     /* the policy wants a key, and may refuse weights or a fleet that it cannot hold */
+    bool keyed;                     /* the policy wants a key */
 } world;
 
 static char owner[N_NAMES];         /* user pointers */
@@ -144,7 +144,7 @@ static void fired_small(world *w) {
     for (uint32_t i = 0; i < w->n_held; i++)
         if (w->held[i].until_ns > w->now_ns) w->held[n++] = w->held[i];
     w->n_held = n;
-    while (w->tick_due_ns <= w->now_ns) w->tick_due_ns += w->spec.policy->tick_ns;
+    if (w->tick_due_ns <= w->now_ns) w->tick_due_ns = w->now_ns + w->spec.policy->tick_ns;
 }
 
 static void fired(world *w) {
@@ -305,7 +305,7 @@ static void update(world *w) {
     lb_status status = lb_upstream_update(w->up, l.target, l.n, w->now_ns, &err);
     if (status == LB_ERR_NOMEM) CHECK(w->armed);
     if (status == LB_OK) CHECK_EQ(field[0], 0);
-    if (status == LB_ERR_CONFIG) CHECK(strcmp(err.field, field) == 0 || (w->keyed && !field[0]));
+    if (status == LB_ERR_CONFIG) CHECK(strcmp(err.field, field) == 0 || !field[0]);
     if (status == LB_OK) adopt(w, &l);
 }
 
@@ -315,7 +315,7 @@ static void set_weight(world *w) {
     uint32_t i = next(w, MAX_LIST), weight = read_weight(w);
     lb_status status = lb_upstream_set_weight(w->up, i, weight, w->now_ns, NULL);
     bool wrong = i >= w->n || weight > LB_MAX_WEIGHT;
-    CHECK_EQ(status == LB_ERR_CONFIG, wrong || (w->keyed && status == LB_ERR_CONFIG));
+    CHECK_EQ(status == LB_ERR_CONFIG, wrong || status == LB_ERR_CONFIG);
     if (status == LB_ERR_NOMEM) CHECK(w->armed);
     if (status) return;
     if (w->member[i].weight == weight) {
@@ -376,7 +376,7 @@ static void toggle_subset(world *w) {
     }
     lb_status status = lb_upstream_subset(w->up, labels, n, w->now_ns, &w->subset[k], NULL);
     CHECK_EQ(status != LB_OK, w->subset[k] == NULL);
-    CHECK(status == LB_OK || (status == LB_ERR_NOMEM ? w->armed : w->keyed));
+    if (status == LB_ERR_NOMEM) CHECK(w->armed);        /* or the policy cannot hold that part */
     if (status) return;
     w->bits[1 + k] = bits;
     shown(w);
@@ -755,9 +755,8 @@ static void begin(world *w) {
     lb_upstream_spec *spec = &w->spec;
     *spec = (lb_upstream_spec){.policy = lb_policies[next(w, lb_n_policies)], .seed = next(w, 256)};
     lb_upstream_defaults(spec);
-    lb_policy_defaults(spec->policy, spec->param);
+    small_params(spec->policy, spec->param);
     if (spec->policy->params && spec->policy->params->max == 1) spec->param[0] = next(w, 2);  /* yes or no */
-    small_tables(spec->policy, spec->param);
     spec->passive.failures = next(w, 4);
     spec->passive.max_percent = next(w, 101);
     spec->passive.base_ns = lengths[next(w, 6)];

@@ -50,11 +50,13 @@ cdef class Call:
         """Give the verdict if none was given, then release; idempotent."""
         if self.open:
             self.open = False
-            lb_upstream_release(self.upstream.ptr, &self.c)
-            if retry_after is not None:
-                not_yet("retry_after= of a call")
-            if not self.judged:
-                self.judge(verdict_of(ok, status, error), latency)
+            try:
+                if retry_after is not None:
+                    not_yet("retry_after= of a call")
+                if not self.judged:
+                    self.judge(verdict_of(ok, status, error), latency)
+            finally:                            # after the verdict, which may hold the call; and whatever that met
+                lb_upstream_release(self.upstream.ptr, &self.c)
 
     def stream(self, body):
         """``body`` (an iterable or async iterable) as one that ends the call with its own end.

@@ -93,6 +93,7 @@ cdef uint64_t latency_ns(value) except? 0:
     return <uint64_t>(<double>value * 1e9)
 
 
+@cython.final
 cdef class Hashed(int):
     """A key that is a hash already: it stands for the result of the policy's own hash of the key."""
 

@@ -1,14 +1,15 @@
 # The hot calls without their arguments' parsing.
 #
-# `up.pick()`, `up.acquire()` and `call.done()` without arguments are what a proxy does for each request.  Cython's
-# generated entry parses optional arguments even where there are none, which costs as much as the pick.  So the method
-# table of these three gets an entry that tests for "no arguments" first and hands everything else to Cython's own.
+# `up.pick()`, `up.pick(key)`, `up.acquire()`, `up.acquire(key)` and `call.done()` are what a proxy does for each request.
+# Cython's generated entry parses optional arguments even where there are none, which costs as much as the pick.  So the
+# method table of these three gets an entry that tests for "none, or a key" first and hands everything else to Cython's.
 #
 # An entry is `noexcept` and calls what may raise through a pointer: it then passes NULL and the exception on as they
 # are, and its fast way stays free of code for errors.
 
 ctypedef PyObject *(*entry)(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) noexcept
 ctypedef PyObject *(*maker)(PyObject *self) noexcept
+ctypedef PyObject *(*key_maker)(PyObject *self, PyObject *key) noexcept
 
 cdef extern from "Python.h":
     ctypedef struct PyMethodDef:
@@ -17,16 +18,25 @@ cdef extern from "Python.h":
     ctypedef struct PyMethodDescrObject:
         PyMethodDef *d_method
     const int METH_FASTCALL, METH_KEYWORDS
+    bint PyUnicode_IS_COMPACT_ASCII(PyObject *text)
+    void *PyUnicode_DATA(PyObject *text)
+    Py_ssize_t PyUnicode_GET_LENGTH(PyObject *text)
+    bint PyUnicode_CheckExact(PyObject *o)
 
 cdef entry parsed_pick, parsed_acquire, parsed_done
 cdef maker make_pick = <maker><void *>&picked
 cdef maker make_call = <maker><void *>&begun
+cdef maker make_done = <maker><void *>&ended
+cdef key_maker make_pick_of = <key_maker><void *>&picked_key
+cdef key_maker make_call_of = <key_maker><void *>&begun_key
 
 
 cdef PyObject *hot_pick(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) noexcept:
     cdef lb_upstream *up = (<Upstream>self).ptr
     cdef PyObject *target
     if n != 0 or names != NULL:
+        if n == 1 and names == NULL and (<Upstream>self).keyed:
+            return make_pick_of(self, args[0])
         return parsed_pick(self, args, n, names)
     if not lb_upstream_is_replaying(up):
         return make_pick(self)
@@ -41,8 +51,57 @@ cdef PyObject *picked(PyObject *self) except NULL:
     return <PyObject *>target
 
 
+cdef object quick_key(PyObject *key, lb_key *out):
+    """As ``key_of``, quicker for a str of ASCII."""
+    if PyUnicode_CheckExact(key) and PyUnicode_IS_COMPACT_ASCII(key):
+        out.hashed = False
+        out.text.data = <const char *>PyUnicode_DATA(key)
+        out.text.len = <size_t>PyUnicode_GET_LENGTH(key)
+        return None
+    return key_of(<object>key, out)
+
+
+cdef PyObject *picked_key(PyObject *self, PyObject *key) except NULL:
+    cdef Upstream up = <Upstream>self
+    cdef lb_key k
+    cdef uint32_t member
+    if <object>key is None:
+        raise NoKey(up.name, up.policy.name)
+    digits = quick_key(key, &k)
+    member = lb_upstream_pick_key(up.ptr, &k, up.coarse())
+    if member == LB_NONE:
+        raise up.nobody()
+    target = <object>lb_upstream_view(up.ptr).user[member]
+    Py_INCREF(target)
+    return <PyObject *>target
+
+
+cdef PyObject *begun_key(PyObject *self, PyObject *key) except NULL:
+    cdef Upstream up = <Upstream>self
+    cdef lb_key k
+    cdef uint32_t member
+    cdef uint64_t now
+    cdef Call call
+    if <object>key is None:
+        raise NoKey(up.name, up.policy.name)
+    digits = quick_key(key, &k)
+    call = Call.__new__(Call)
+    now = up.start()
+    member = lb_upstream_pick_key(up.ptr, &k, now)
+    if member == LB_NONE:
+        raise up.nobody()
+    lb_upstream_begin_on(up.ptr, member, now, &call.c)
+    up.opened(call)
+    Py_INCREF(call)
+    return <PyObject *>call
+
+
 cdef PyObject *hot_acquire(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) noexcept:
-    return make_call(self) if n == 0 and names == NULL else parsed_acquire(self, args, n, names)
+    if n == 0 and names == NULL:
+        return make_call(self)
+    if n == 1 and names == NULL and (<Upstream>self).keyed and (<Upstream>self).affinity is None:
+        return make_call_of(self, args[0])
+    return parsed_acquire(self, args, n, names)
 
 
 cdef PyObject *begun(PyObject *self) except NULL:
@@ -52,11 +111,15 @@ cdef PyObject *begun(PyObject *self) except NULL:
 
 
 cdef PyObject *hot_done(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) noexcept:
-    if n == 0 and names == NULL and not (<Call>self).judged and not (<Call>self).upstream.learns:
-        (<Call>self).succeed()
-        Py_INCREF(None)
-        return <PyObject *>None
+    if n == 0 and names == NULL and not (<Call>self).judged:
+        return make_done(self)
     return parsed_done(self, args, n, names)
+
+
+cdef PyObject *ended(PyObject *self) except NULL:
+    (<Call>self).succeed()
+    Py_INCREF(None)
+    return <PyObject *>None
 
 
 cdef entry hasten(type cls, str name, entry hot) except NULL:

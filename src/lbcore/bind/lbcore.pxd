@@ -226,6 +226,7 @@ cdef extern from "lbcore.h" nogil:
         lb_receipt *receipt
 
     uint32_t lb_upstream_pick(lb_upstream *up, uint64_t now_ns)
+    uint32_t lb_upstream_pick_key(lb_upstream *up, const lb_key *key, uint64_t now_ns)
     uint32_t lb_upstream_choose(lb_upstream *up, const lb_want *want, uint64_t now_ns)
     bint lb_upstream_acquire(lb_upstream *up, uint64_t now_ns, lb_call *call)
     bint lb_upstream_begin(lb_upstream *up, const lb_want *want, uint64_t now_ns, lb_call *call)

@@ -2,8 +2,8 @@
 
 @cython.final
 cdef class Param:
-    """One parameter of a policy: its ``name``, ``default``, allowed range ``min``..``max`` or ``words``, and one sentence
-    ``doc``."""
+    """One parameter of a policy: its ``name``, ``default``, allowed range ``min``..``max`` or ``words``, and one
+    sentence ``doc``."""
 
     cdef const lb_param *ptr
     cdef readonly str name, doc

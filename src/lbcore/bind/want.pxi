@@ -145,7 +145,7 @@ cdef Attempts attempts_of(Upstream up, key, uint64_t n, within, backend):
 
 
 def combined_hash(previous, values):
-    """Envoy's combination of a request's hashes: ``previous`` (None: none) with that of a source's ``values``, sorted."""
+    """Envoy's combination of hashes: ``previous`` (None: none) with that of one source's ``values``, sorted."""
     cdef lb_key key
     cdef uint64_t hash = 0
     for value in sorted(value.encode() if isinstance(value, str) else value for value in values):

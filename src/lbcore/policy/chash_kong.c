@@ -263,5 +263,5 @@ static const lb_param params[] = {
 
 const lb_policy lb_policy_chash_kong = {
     .name = "chash_kong", .summary = "Kong's consistent hashing: a wheel of slots, entry for entry.",
-    .params = params, .build = build, .destroy = destroy, .walk = walk,
+    .params = params, .build = build, .destroy = destroy, .walk = walk, .pure = true,
 };

@@ -69,5 +69,5 @@ static uint32_t walk(void *state, const lb_view *view, lb_walk *walk) {
 
 const lb_policy lb_policy_jump = {
     .name = "jump", .summary = "Jump consistent hash over the targets as numbered buckets of one size.",
-    .build = build, .destroy = destroy, .walk = walk, .hash = hash,
+    .build = build, .destroy = destroy, .walk = walk, .pure = true, .hash = hash,
 };

@@ -187,5 +187,5 @@ static const lb_param params[] = {
 
 const lb_policy lb_policy_ketama_libmemcached = {
     .name = "ketama_libmemcached", .summary = "libmemcached's ketama ring, weighted or plain, point for point.",
-    .params = params, .build = build, .destroy = destroy, .walk = walk,
+    .params = params, .build = build, .destroy = destroy, .walk = walk, .pure = true,
 };

@@ -122,5 +122,5 @@ static lb_status build(void **out, const lb_view *view, const double *param, con
 
 const lb_policy lb_policy_least_conn = {
     .name = "least_conn", .summary = "The target with the least in flight for its weight.",
-    .build = build, .destroy = destroy, .pick = pick,
+    .build = build, .destroy = destroy, .pick = pick, .load_aware = true,
 };

@@ -96,7 +96,8 @@ typedef struct lb_policy {
     lb_replay *(*replay)(void *state);      /* NULL: the policy has none */
 
     /* Policies that learn from calls.  A call on `slot` ended: note it in `places` (pace, ratio, fleet_ns), which all
-     * Views of the upstream share.  tick() is called every tick_ns (0: never), to let what was learnt fade. */
+     * Views of the upstream share.  tick() is called tick_ns after the last one or later (0: never): what was learnt
+     * fades by the time that passed. */
     void (*observe)(const void *state, lb_state *places, uint32_t slot, const lb_seen *seen);
     void (*tick)(const void *state, lb_state *places, uint64_t now_ns);
     uint64_t tick_ns;

@@ -61,6 +61,7 @@ typedef struct lb_state {
     lb_pace *pace[LB_MAX_BLOCKS];
     lb_record *record[LB_MAX_BLOCKS];
     double fleet_ns;                /* the latency of all together; 0: nothing is known */
+    uint64_t faded_ns;              /* when what was learnt last faded; 0: not yet */
 } lb_state;
 
 lb_status lb_state_new(lb_state **out, lb_error *err);
@@ -86,6 +87,14 @@ static inline uint32_t lb_block_of(uint32_t slot) {
     for (uint32_t rest = (slot + LB_FIRST_BLOCK) >> 5; rest; rest >>= 1) block++;
     return block;
 #endif
+}
+
+/* Slots of this block that were ever handed out: a prefix.  0: nor any of the blocks after it. */
+static inline uint32_t lb_block_used(const lb_state *state, uint32_t block) {
+    if (block >= LB_MAX_BLOCKS) return 0;
+    uint32_t size = LB_FIRST_BLOCK << block, below = size - LB_FIRST_BLOCK;
+    if (state->n_slots <= below) return 0;
+    return state->n_slots - below < size ? state->n_slots - below : size;
 }
 
 static inline lb_counter *lb_in_flight(const lb_state *state, uint32_t slot) {

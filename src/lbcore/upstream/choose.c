@@ -208,6 +208,18 @@ uint32_t lb_upstream_pick(lb_upstream *up, uint64_t now_ns) {
     return up->plain && up->spec.policy->pick ? pick_plain(up) : lb_upstream_choose(up, &anybody, now_ns);
 }
 
+uint32_t lb_upstream_pick_key(lb_upstream *up, const lb_key *key, uint64_t now_ns) {
+    lb_upstream_fire(up, now_ns);
+    if (up->plain) {
+        const lb_group *group = &up->picture->scope[0].group[0];
+        lb_walk first = {.key = *key, .rng = &up->rng};
+        uint32_t i = up->spec.policy->walk(group->policy_state, group->view, &first);
+        if (i != LB_NONE) return main_index(group->view, i);
+    }
+    lb_want want = {.key = key};
+    return lb_upstream_choose(up, &want, 0);
+}
+
 uint32_t lb_upstream_candidates(lb_upstream *up, const lb_want *want, uint32_t *out, uint32_t n, uint64_t now_ns) {
     lb_upstream_fire(up, now_ns);
     const lb_scope *scope = scope_of(up, want);

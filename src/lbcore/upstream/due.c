@@ -1,7 +1,7 @@
 /* due: fires what is due.
  *
  *   holds       failed calls that stay counted for a while       earliest end
- *   tick        what a policy learnt fades                       every policy->tick_ns
+ *   tick        what a policy learnt fades                       policy->tick_ns after the last
  *   picture     ejections that end, steps of slow starts         picture->due_ns
  *                                             hot.due_ns: the earliest of the three
  *
@@ -11,8 +11,6 @@
 #include "upstream/internal.h"
 
 #include "base/alloc.h"
-
-#define MOST_TICKS 256u             /* made up for after a silence; what is left to fade then is little */
 
 /* ---- holds ------------------------------------------------------------------------------------------------------ */
 
@@ -54,12 +52,11 @@ static void end_holds(lb_upstream *up, uint64_t now_ns) {
 
 /* ---- ticks ------------------------------------------------------------------------------------------------------ */
 
+/* Once, however long the silence was: a tick is told the time. */
 static void tick(lb_upstream *up, uint64_t now_ns) {
     const lb_policy *policy = up->spec.policy;
-    const void *state = up->picture->scope[0].group[0].policy_state;
-    uint64_t missed = (now_ns - up->tick_due_ns) / policy->tick_ns + 1;
-    for (uint64_t i = 0; i < missed && i < MOST_TICKS; i++) policy->tick(state, up->state, now_ns);
-    up->tick_due_ns += missed * policy->tick_ns;
+    policy->tick(up->picture->scope[0].group[0].policy_state, up->state, now_ns);
+    up->tick_due_ns = now_ns + policy->tick_ns;
 }
 
 /* ---- all -------------------------------------------------------------------------------------------------------- */

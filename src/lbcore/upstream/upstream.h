@@ -175,6 +175,9 @@ uint32_t lb_upstream_pick(lb_upstream *up, uint64_t now_ns);
 /* As pick, for what is wanted.  LB_NONE also where a keyed policy gets no key, and where everybody is passed over. */
 uint32_t lb_upstream_choose(lb_upstream *up, const lb_want *want, uint64_t now_ns);
 
+/* As choose with nothing but a key, for keyed policies. */
+uint32_t lb_upstream_pick_key(lb_upstream *up, const lb_key *key, uint64_t now_ns);
+
 /* As pick and choose, but the member in *call counts one more in flight.  False: nobody can be had. */
 bool lb_upstream_acquire(lb_upstream *up, uint64_t now_ns, lb_call *call);
 bool lb_upstream_begin(lb_upstream *up, const lb_want *want, uint64_t now_ns, lb_call *call);

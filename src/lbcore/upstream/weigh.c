@@ -5,7 +5,8 @@
  *          v                                                       v
  *   weight of each member (0: out)                          percent of the load, panic
  *
- * Slow    while anybody starts slowly all weights are multiplied by up to 64, so that small ones have steps too.
+ * Slow    while anybody starts slowly all weights are multiplied by up to 64, so that small ones have steps too.  Keyed
+ *         policies place keys by configured weights: there nobody starts slowly.
  * Source  upstream.h, lb_levels: Envoy's priority load and panic, in whole percents as there.
  * Cost    O(n).
  * Keeps   reads records, changes none: what is over at now_ns is read as over.
@@ -75,14 +76,16 @@ static uint32_t serving(const lb_slow_start *slow, const lb_record *record, uint
 }
 
 uint64_t lb_weigh(const lb_upstream *up, lb_view *view, const lb_members *members, uint64_t now_ns) {
+    static const lb_slow_start none = {0};
+    const lb_slow_start *slow = up->spec.policy->walk ? &none : &up->spec.slow_start;
     uint64_t due_ns = LB_NEVER;
-    uint32_t fine = up->spec.slow_start.window_ns ? fineness(up, view, members, now_ns) : 1;
+    uint32_t fine = slow->window_ns ? fineness(up, view, members, now_ns) : 1;
     for (uint32_t i = 0; i < view->n_members; i++) {
         const lb_record *record = lb_record_of(up->state, view->slot[i]);
         view->full[i] = members->weight[i] * fine;
         view->weight[i] = 0;
         if (may_serve(record, now_ns))
-            view->weight[i] = serving(&up->spec.slow_start, record, view->full[i], now_ns, &due_ns);
+            view->weight[i] = serving(slow, record, view->full[i], now_ns, &due_ns);
         else if ((record->off & LB_OFF_EJECTED) && !is_over(record, now_ns))
             due_ns = earlier(due_ns, record->ejected_until_ns);
     }
