@@ -100,6 +100,10 @@ static void pick_keys_is_single_choices(void) {
     for (uint32_t p = 0; p < lb_n_policies; p++) {
         lb_upstream *up = upstream_named(lb_policies[p]->name, &f), *twin = upstream_named(lb_policies[p]->name, &f);
         check_keys(up, twin);
+        for (uint32_t i = 0; i < N && lb_policies[p]->walk; i++) {
+            lb_want want = {.key = &keys()[i]};
+            CHECK_EQ(lb_upstream_pick_key(up, &keys()[i], 0), lb_upstream_choose(twin, &want, 0));
+        }
         take_down(up, 3, 4);
         take_down(twin, 3, 4);
         check_keys(up, twin);

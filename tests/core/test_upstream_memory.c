@@ -3,7 +3,7 @@
  * that never tried. */
 #include "upstreams.h"
 
-enum { N = 20 };                                        /* more than one block of slots */
+enum { N = 17 };                                        /* more than one block of slots */
 
 static const lb_policy *policy;                         /* the one under test */
 static bool levelled;                                   /* two priorities, slow start, panic, and a subset */
@@ -118,13 +118,13 @@ static void end_life(life *l) {
 /* Also the next picks, which tell of cursors, debts and the random generator. */
 static void same_life(const life *a, const life *b) {
     same_view(lb_upstream_view(a->up), lb_upstream_view(b->up));
-    CHECK_EQ(lb_upstream_due(a->up), lb_upstream_due(b->up));
+    CHECK_EQ(a->up->picture_due_ns, b->up->picture_due_ns);     /* of a failed change the other parts have happened */
     CHECK_EQ(lb_upstream_in_flight(a->up), lb_upstream_in_flight(b->up));
     same_events(a->up, b->up);
     lb_want even_a = {.key = &key, .within = a->even}, even_b = {.key = &key, .within = b->even};
     for (uint32_t g = 0; a->even && lb_subset_view(a->even, g); g++)
         same_view(lb_subset_view(a->even, g), lb_subset_view(b->even, g));
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 25; i++) {
         CHECK_EQ(lb_upstream_choose(a->up, &by_key, 0), lb_upstream_choose(b->up, &by_key, 0));
         if (a->even) CHECK_EQ(lb_upstream_choose(a->up, &even_a, 0), lb_upstream_choose(b->up, &even_b, 0));
     }

@@ -545,7 +545,8 @@ static void pick_keys(world *w) {
     if (!w->blind) lb_upstream_pick_keys(w->up, key, out, n, w->now_ns);
     for (uint32_t i = 0; i < n && w->blind; i++) {
         lb_want want = {.key = &key[i]};
-        out[i] = (int32_t)lb_upstream_choose(w->up, &want, w->now_ns);
+        out[i] = (int32_t)(w->keyed && i % 2 ? lb_upstream_pick_key(w->up, &key[i], w->now_ns)
+                                             : lb_upstream_choose(w->up, &want, w->now_ns));
     }
     fired(w);
     by_key.want.key = key;
