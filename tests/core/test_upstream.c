@@ -451,6 +451,10 @@ static void a_hundred_thousand_targets_work(void) {
     walk_upstream(up, weight, false);
     for (uint32_t i = N / 2; i < N; i++) CHECK_EQ(lb_upstream_view(up)->slot[i], slot[i]);
     CHECK_EQ(lb_upstream_state(up)->n_free, N / 2);
+    for (uint32_t i = 0; i < 2 * N; i++) {              /* long schedules bring near what comes, past no end of theirs */
+        uint32_t turn = up->hot.replay->cursor;
+        CHECK(lb_upstream_replay_user(up) == lb_upstream_view(up)->user[up->hot.replay->table[turn]]);
+    }
     CHECK_EQ(lb_upstream_update(up, list, 1, 0, NULL), LB_OK);
     CHECK_EQ(lb_upstream_state(up)->n_free, lb_upstream_state(up)->n_slots - 1);
     lb_upstream_free(up);
