@@ -104,6 +104,50 @@ static void wrong_backends_are_refused(void) {
     lb_split_free(split);
 }
 
+static lb_status make_keyed(lb_split **out, const uint32_t *weights, uint32_t n, const lb_split *previous) {
+    static const uint32_t same[4] = {0, 1, 2, 3};
+    const lb_str names[4] = {lb_str_of("a"), lb_str_of("b"), lb_str_of("c"), {0}};
+    lb_split_spec spec = {.weight = weights, .name = names, .n = n, .seed = 1};
+    return lb_split_new(out, &spec, previous, same, NULL);
+}
+
+static uint32_t keyed_pick(lb_split *split, uint32_t i) {
+    char text[16];
+    snprintf(text, sizeof text, "key %u", i);
+    lb_key key = {.text = lb_str_of(text)};
+    return lb_split_pick(split, &key);
+}
+
+/* A key keeps its backend, shares follow the weights, and a backend that goes moves its own keys only. */
+static void a_key_keeps_its_backend(void) {
+    static const uint32_t weights[4] = {6, 3, 1, 0}, without[4] = {6, 0, 1, 0};
+    lb_split *split = NULL, *next = NULL;
+    uint32_t got[4] = {0};
+    CHECK_EQ(make_keyed(&split, weights, 4, NULL), LB_OK);
+    CHECK_EQ(make_keyed(&next, without, 4, split), LB_OK);
+    for (uint32_t i = 0; i < 2000; i++) {
+        uint32_t backend = keyed_pick(split, i);
+        CHECK(backend < 3);
+        CHECK_EQ(keyed_pick(split, i), backend);
+        if (backend != 1) CHECK_EQ(keyed_pick(next, i), backend);
+        else CHECK(keyed_pick(next, i) != 1);
+        got[backend]++;
+    }
+    CHECK(got[0] > 1100 && got[0] < 1300 && got[1] > 500 && got[1] < 700 && got[2] > 130 && got[2] < 270);
+    CHECK_EQ(lb_split_pick(split, NULL), LB_NONE);
+    lb_split_free(split);
+    lb_split_free(next);
+}
+
+static lb_status a_keyed_split(void) {
+    static const uint32_t weights[3] = {5, 3, 2};
+    lb_split *split = NULL;
+    lb_status status = make_keyed(&split, weights, 3, NULL);
+    CHECK_EQ(status == LB_OK, split != NULL);
+    lb_split_free(split);
+    return status;
+}
+
 static lb_status a_split_and_its_successor(void) {
     static const uint32_t weights[3] = {5, 3, 2}, old_index[3] = {0, 1, 2};
     lb_split *split = NULL, *next = NULL;
@@ -115,7 +159,10 @@ static lb_status a_split_and_its_successor(void) {
     return status;
 }
 
-static void every_allocation_may_fail(void) { CHECK(every_allocation_fails_once(a_split_and_its_successor) >= 4); }
+static void every_allocation_may_fail(void) {
+    CHECK(every_allocation_fails_once(a_split_and_its_successor) >= 4);
+    CHECK(every_allocation_fails_once(a_keyed_split) >= 4);
+}
 
 int main(void) {
     RUN(every_prefix_follows_the_weights);
@@ -123,6 +170,7 @@ int main(void) {
     RUN(debts_survive_a_reload);
     RUN(the_predecessor_stays_valid);
     RUN(wrong_backends_are_refused);
+    RUN(a_key_keeps_its_backend);
     RUN(every_allocation_may_fail);
     return check_result();
 }

@@ -1,23 +1,27 @@
 /* fuzz_operations: any sequence of operations on an upstream, beside a naive model of what must hold.
  *
- * An input is a program: a header (policy, passive health), then one operation after the other, some of them with an
- * allocation that fails.  After each operation the View, the records, the counters, the due time and, when they are
- * drained, the events are those of the model; picks are usable members.  Each program runs twice and must pick
- * the same: the same calls give the same picks.
+ * An input is a program: a header (policy, passive health, levels, limits), then one operation after the other, some of
+ * them with an allocation that fails.  After each operation the View, the records, the counters, the due time and, when
+ * they are drained, the events are those of the model; a pick is a usable member of its scope that nothing speaks
+ * against, and nobody only where there is none.
+ *
+ * Each program runs twice and must pick the same.  The second run is blind: it asks for no candidates and no receipts,
+ * makes many picks one by one and reads batches at once.  So looking moves no cursor, many picks are single picks, and
+ * a batch reads the picture it began with.
  */
-#include "walk.h"
+#include "upstreams.h"
 
-#define SECOND 1000000000ull
-
-enum { MAX_TARGETS = 24, N_NAMES = 40, MAX_CALLS = 64, MAX_EXPECTED = 4096, N_LATE = 16 };
+enum { MAX_LIST = 16, N_NAMES = 32, MAX_CALLS = 64, MAX_HELD = 200, MAX_EXPECTED = 4096, N_LATE = 16, MAX_PICKS = 24 };
+enum { N_SUBSETS = 2, N_SCOPES = 1 + N_SUBSETS, N_PRIORITIES = 3 };
 
 /* ---- the model -------------------------------------------------------------------------------------------- */
 
 typedef struct member {
-    uint32_t name, weight, shown;   /* configured or set; in the View */
-    bool unhealthy, ejected;
+    uint32_t name, weight, priority;
+    uint32_t serves[N_SCOPES];      /* the weight in the View of all, and in those of the subsets */
+    bool unhealthy, ejected, draining;
     uint32_t failures, ejections;
-    uint64_t until_ns, recovered_ns;
+    uint64_t until_ns, recovered_ns, drain_until_ns;
     uint32_t slot, generation;
 } member;
 
@@ -25,26 +29,36 @@ typedef struct world {
     const uint8_t *in;              /* the rest of the program */
     size_t left;
     lb_upstream *up;
-    lb_passive rule;
-    uint64_t now_ns;
+    bool blind;                     /* the second run */
+    lb_upstream_spec spec;
+    uint64_t now_ns, tick_due_ns;
     bool stale;                     /* an ejection found no memory for its View */
     bool armed;                     /* an allocation of this operation may fail */
     bool any_failed;
     uint32_t n;
-    member member[MAX_TARGETS];
+    member member[MAX_LIST];
+    lb_subset *subset[N_SUBSETS];   /* NULL: there is none */
+    uint32_t bits[N_SCOPES];        /* the labels that a scope asks for; 0: all */
     uint32_t n_open;
     lb_call open[MAX_CALLS];
+    uint32_t n_held;
+    lb_hold held[MAX_HELD];
     uint32_t n_closed;
     lb_call late[N_LATE];           /* the last closed calls, by n_closed % N_LATE */
     uint32_t n_expected;
     lb_event expected[MAX_EXPECTED];
+    lb_batch batch;
+    uint32_t n_batch, batch_no;     /* n_batch: its picks; 0: none is open */
     uint64_t digest;                /* of all picks */
-    bool keyed;                     /* the policy wants a key, and may refuse weights or a fleet that it cannot hold */
-    char key[8];
-    lb_key asked;
+    uint64_t batch_digest;          /* of the picks of batches, in any order */
+    bool keyed;                     /* the policy wants a key */
+    bool light;                     /* its tables grow with weights: rings, and schedules that are made at once */
 } world;
 
 static char owner[N_NAMES];         /* user pointers */
+
+/* Labels are numbered by the bits of this. */
+static uint32_t bits_of(uint32_t name) { return name * 5 % 8; }
 
 /* The next byte of the program, below n; 0 after its end. */
 static uint32_t next(world *w, uint32_t n) {
@@ -68,12 +82,46 @@ static void recover(world *w, member *m) {
     m->recovered_ns = w->now_ns;
 }
 
-static uint64_t due_ns(const world *w) {
+static uint64_t picture_due_ns(const world *w) {
     uint64_t due = LB_NEVER;
     if (w->stale) return 1;
     for (uint32_t i = 0; i < w->n; i++)
         if (w->member[i].ejected && w->member[i].until_ns < due) due = w->member[i].until_ns;
     return due;
+}
+
+static uint64_t due_ns(const world *w) {
+    uint64_t due = picture_due_ns(w);
+    if (w->tick_due_ns < due) due = w->tick_due_ns;
+    for (uint32_t i = 0; i < w->n_held; i++)
+        if (w->held[i].until_ns < due) due = w->held[i].until_ns;
+    return due;
+}
+
+/* Who serves in a scope, by the sentences of lb_levels. */
+static void serve(world *w, uint32_t scope) {
+    lb_level level[N_PRIORITIES] = {{0}};
+    uint32_t n = 0, at[N_PRIORITIES], n_of[N_PRIORITIES] = {0};
+    for (uint32_t i = 0; i < w->n; i++)
+        n_of[w->member[i].priority] += (bits_of(w->member[i].name) & w->bits[scope]) == w->bits[scope];
+    for (uint32_t p = 0; p < N_PRIORITIES; p++) {
+        at[p] = n;
+        n += n_of[p] > 0;
+    }
+    for (uint32_t pass = 0; pass < 2; pass++) {
+        if (pass) walk_share(&w->spec.levels, level, n);
+        for (uint32_t i = 0; i < w->n; i++) {
+            member *m = &w->member[i];
+            lb_level *mine = &level[at[m->priority]];
+            bool inside = (bits_of(m->name) & w->bits[scope]) == w->bits[scope];
+            bool healthy = !m->unhealthy && !m->ejected && !m->draining, serving = healthy;
+            if (pass) serving = serving || (inside && mine->panic && !m->draining);
+            m->serves[scope] = inside && serving ? m->weight : 0;
+            if (pass || !inside || m->weight == 0) continue;
+            mine->n_all++;
+            mine->n_usable += healthy;
+        }
+    }
 }
 
 /* A new View has been shown: what is over has ended. */
@@ -85,19 +133,31 @@ static void shown(world *w) {
             recover(w, m);
             expect(w, LB_EVENT_RECOVERED, m);
         }
-        m->shown = m->unhealthy || m->ejected ? 0 : m->weight;
     }
+    for (uint32_t scope = 0; scope < N_SCOPES; scope++) serve(w, scope);
 }
 
 static bool is_due(const world *w) { return due_ns(w) <= w->now_ns; }
 
-static void fired(world *w) {
-    if (is_due(w)) shown(w);
+/* Held calls that end, and the policy's tick. */
+static void fired_small(world *w) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < w->n_held; i++)
+        if (w->held[i].until_ns > w->now_ns) w->held[n++] = w->held[i];
+    w->n_held = n;
+    if (w->tick_due_ns <= w->now_ns) w->tick_due_ns = w->now_ns + w->spec.policy->tick_ns;
 }
 
-static uint32_t n_open_of(const world *w, uint32_t slot, uint32_t generation) {
+static void fired(world *w) {
+    if (!is_due(w)) return;
+    fired_small(w);
+    if (picture_due_ns(w) <= w->now_ns) shown(w);
+}
+
+static uint32_t n_calls_of(const world *w, uint32_t slot, uint32_t generation) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < w->n_open; i++) n += w->open[i].slot == slot && w->open[i].generation == generation;
+    for (uint32_t i = 0; i < w->n_held; i++) n += w->held[i].slot == slot && w->held[i].generation == generation;
     return n;
 }
 
@@ -109,68 +169,98 @@ static member *member_of(world *w, const lb_call *call) {
 
 /* ---- what must hold after each operation ------------------------------------------------------------------ */
 
+static uint32_t off_of(const member *m) {
+    return (m->unhealthy ? LB_OFF_UNHEALTHY : 0u) | (m->ejected ? LB_OFF_EJECTED : 0u) |
+           (m->draining ? LB_OFF_DRAINING : 0u);
+}
+
 static void check_member(const world *w, uint32_t i) {
     const member *m = &w->member[i];
     const lb_view *view = lb_upstream_view(w->up);
     const lb_record *record = lb_record_of(view->state, view->slot[i]);
-    CHECK_EQ(view->weight[i], m->shown);
+    CHECK_EQ(view->weight[i], m->serves[0]);
     CHECK_EQ(view->slot[i], m->slot);
     CHECK(view->user[i] == &owner[m->name]);
     CHECK_EQ(record->generation, m->generation);
-    CHECK_EQ(record->off, (m->unhealthy ? LB_OFF_UNHEALTHY : 0u) | (m->ejected ? LB_OFF_EJECTED : 0u));
+    CHECK_EQ(record->off, off_of(m));
     CHECK_EQ(record->failures, m->failures);
     CHECK_EQ(record->ejections, m->ejections);
     CHECK_EQ(record->ejected_until_ns, m->until_ns);
     CHECK_EQ(record->recovered_ns, m->recovered_ns);
-    CHECK_EQ(lb_counter_read(lb_in_flight(view->state, m->slot)), n_open_of(w, m->slot, m->generation));
+    CHECK_EQ(record->drain_until_ns, m->drain_until_ns);
+    CHECK_EQ(lb_counter_read(lb_in_flight(view->state, m->slot)), n_calls_of(w, m->slot, m->generation));
 }
 
-/* Also of a target that is gone: its slot is nobody else's while a call is open. */
-static void check_call(const world *w, const lb_call *call) {
+/* Also of a target that is gone: its slot is nobody else's while a call is open or held. */
+static void check_slot(const world *w, uint32_t slot, uint32_t generation) {
     const lb_state *state = lb_upstream_state(w->up);
-    CHECK_EQ(lb_record_of(state, call->slot)->generation, call->generation);
-    CHECK_EQ(lb_counter_read(lb_in_flight(state, call->slot)), n_open_of(w, call->slot, call->generation));
+    CHECK_EQ(lb_record_of(state, slot)->generation, generation);
+    CHECK_EQ(lb_counter_read(lb_in_flight(state, slot)), n_calls_of(w, slot, generation));
+}
+
+/* What the groups of a subset give its members is what the model says. */
+static void check_subset(const world *w, uint32_t k) {
+    uint32_t weight[MAX_LIST] = {0};
+    const lb_view *view;
+    for (uint32_t g = 0; (view = lb_subset_view(w->subset[k], g)) != NULL; g++)
+        for (uint32_t i = 0; i < view->n_members; i++) weight[view->origin[i]] = view->weight[i];
+    for (uint32_t i = 0; i < w->n; i++) CHECK_EQ(weight[i], w->member[i].serves[1 + k]);
 }
 
 static void check_world(const world *w) {
-    uint32_t weight[MAX_TARGETS] = {0};
+    uint32_t weight[MAX_LIST] = {0};
     for (uint32_t i = 0; i < w->n; i++) weight[i] = w->member[i].weight;
     CHECK_EQ(lb_upstream_view(w->up)->n_members, w->n);
     CHECK_EQ(lb_upstream_due(w->up), due_ns(w));
+    CHECK_EQ(lb_upstream_in_flight(w->up), w->n_open + w->n_held);
     walk_upstream(w->up, weight, w->stale);
     for (uint32_t i = 0; i < w->n; i++) check_member(w, i);
-    for (uint32_t i = 0; i < w->n_open; i++) check_call(w, &w->open[i]);
+    for (uint32_t i = 0; i < w->n_open; i++) check_slot(w, w->open[i].slot, w->open[i].generation);
+    for (uint32_t i = 0; i < w->n_held; i++) check_slot(w, w->held[i].slot, w->held[i].generation);
+    for (uint32_t k = 0; k < N_SUBSETS; k++)
+        if (w->subset[k]) check_subset(w, k);
 }
 
 /* ---- update ----------------------------------------------------------------------------------------------- */
 
 typedef struct list {
-    uint32_t n, name[MAX_TARGETS];
-    lb_target_spec target[MAX_TARGETS];
-    char text[MAX_TARGETS][16];
+    uint32_t n, name[MAX_LIST];
+    lb_target_spec target[MAX_LIST];
+    char text[MAX_LIST][16];
 } list;
 
-/* Large weights make large tables: they are rare, so that a program stays quick. */
+/* Large weights are rare, and less large where tables grow with them. */
 static uint32_t read_weight(world *w) {
     static const uint32_t small[] = {1, 0, 2, 3, 7, 1, 5, 10};
     static const uint32_t large[] = {999, LB_MAX_WEIGHT, LB_MAX_WEIGHT + 1, UINT32_MAX};
     uint32_t roll = next(w, 64);
+    if (w->light && (roll == 60 || roll == 61)) return 4 * roll;
     return roll < 60 ? small[roll % 8] : large[roll - 60];
+}
+
+/* The labels of a set of bits, ascending. */
+static const uint32_t *labels_of(uint32_t bits, uint32_t *n) {
+    static const uint32_t labels[8][3] = {{0}, {10}, {20}, {10, 20}, {30}, {10, 30}, {20, 30}, {10, 20, 30}};
+    *n = (bits & 1) + (bits >> 1 & 1) + (bits >> 2 & 1);
+    return labels[bits];
 }
 
 /* Odd names are ids that share one address; even ones are addresses. */
 static void read_list(world *w, list *l) {
-    l->n = next(w, MAX_TARGETS + 1);
-    uint32_t first = next(w, N_NAMES), step = 1 + next(w, 8), kind = next(w, 3);
+    l->n = next(w, MAX_LIST + 1);
+    uint32_t first = next(w, N_NAMES), step = 1 + next(w, 8), kind = next(w, 12), levels = 1 + kind / 3 % 3;
     for (uint32_t i = 0; i < l->n; i++) {
-        l->name[i] = kind == 0 ? next(w, N_NAMES) : (first + i * step) % N_NAMES;
+        l->name[i] = kind % 3 == 0 ? next(w, N_NAMES) : (first + i * step) % N_NAMES;
         snprintf(l->text[i], sizeof l->text[i], "t%u", l->name[i]);
         lb_str text = lb_str_of(l->text[i]);
         bool odd = l->name[i] % 2;
-        l->target[i] = (lb_target_spec){
+        lb_target_spec *target = &l->target[i];
+        *target = (lb_target_spec){
             .id = odd ? text : (lb_str){0}, .address = odd ? lb_str_of("shared:80") : text,
-            .weight = kind == 2 ? 1 : read_weight(w), .user = &owner[l->name[i]],
+            .weight = kind % 3 == 2 ? 1 : read_weight(w), .priority = l->name[i] / 2 % levels,
+            .user = &owner[l->name[i]],
         };
+        target->labels = labels_of(bits_of(l->name[i]), &target->n_labels);
     }
 }
 
@@ -192,7 +282,7 @@ static void find_fault(const list *l, char *field, size_t size) {
 
 static void adopt(world *w, const list *l) {
     const lb_view *view = lb_upstream_view(w->up);
-    member before[MAX_TARGETS];
+    member before[MAX_LIST];
     uint32_t n_before = w->n;
     memcpy(before, w->member, sizeof before);
     w->n = l->n;
@@ -203,6 +293,7 @@ static void adopt(world *w, const list *l) {
         for (uint32_t j = 0; j < n_before; j++)
             if (before[j].name == l->name[i]) *m = before[j];
         m->weight = l->target[i].weight;
+        m->priority = l->target[i].priority;
     }
     shown(w);
 }
@@ -223,7 +314,7 @@ static void update(world *w) {
 /* ---- one target ------------------------------------------------------------------------------------------- */
 
 static void set_weight(world *w) {
-    uint32_t i = next(w, MAX_TARGETS), weight = read_weight(w);
+    uint32_t i = next(w, MAX_LIST), weight = read_weight(w);
     lb_status status = lb_upstream_set_weight(w->up, i, weight, w->now_ns, NULL);
     bool wrong = i >= w->n || weight > LB_MAX_WEIGHT;
     CHECK_EQ(status == LB_ERR_CONFIG, wrong || status == LB_ERR_CONFIG);
@@ -238,7 +329,7 @@ static void set_weight(world *w) {
 }
 
 static void set_health(world *w) {
-    uint32_t i = next(w, MAX_TARGETS);
+    uint32_t i = next(w, MAX_LIST);
     bool healthy = next(w, 2);
     lb_status status = lb_upstream_set_health(w->up, i, healthy, w->now_ns, NULL);
     CHECK_EQ(status == LB_ERR_CONFIG, i >= w->n);
@@ -257,84 +348,310 @@ static void set_health(world *w) {
     if (flips) expect(w, healthy ? LB_EVENT_HEALTHY : LB_EVENT_UNHEALTHY, m);
 }
 
-/* ---- calls ------------------------------------------------------------------------------------------------ */
+static void drain(world *w) {
+    static const uint64_t lengths[] = {0, SECOND, 100 * SECOND};
+    uint32_t i = next(w, MAX_LIST), length = next(w, 4);
+    bool drains = next(w, 3);
+    uint64_t until_ns = length == 3 ? LB_NEVER : w->now_ns + lengths[length];
+    lb_status status = drains ? lb_upstream_drain(w->up, i, until_ns, w->now_ns, NULL)
+                              : lb_upstream_undrain(w->up, i, w->now_ns, NULL);
+    CHECK_EQ(status == LB_ERR_CONFIG, i >= w->n);
+    if (status == LB_ERR_NOMEM) CHECK(w->armed);
+    if (status) return;
+    member *m = &w->member[i];
+    bool changes = m->draining != drains;
+    m->draining = drains;
+    m->drain_until_ns = drains ? until_ns : 0;
+    if (changes) shown(w);
+    else fired(w);
+}
 
-static void check_pick(world *w, uint32_t i) {
-    uint32_t n_usable = 0;
-    for (uint32_t j = 0; j < w->n; j++) n_usable += w->member[j].shown > 0;
-    CHECK_EQ(i == LB_NONE, n_usable == 0);
-    if (i != LB_NONE) CHECK(i < w->n && w->member[i].shown > 0);
+/* ---- subsets ---------------------------------------------------------------------------------------------- */
+
+static void toggle_subset(world *w) {
+    uint32_t k = next(w, N_SUBSETS), bits = next(w, 8), n;
+    const uint32_t *labels = labels_of(bits, &n);
+    if (w->subset[k]) {
+        lb_subset_free(w->subset[k]);
+        w->subset[k] = NULL;
+        return;
+    }
+    lb_status status = lb_upstream_subset(w->up, labels, n, w->now_ns, &w->subset[k], NULL);
+    CHECK_EQ(status != LB_OK, w->subset[k] == NULL);
+    if (status == LB_ERR_NOMEM) CHECK(w->armed);        /* or the policy cannot hold that part */
+    if (status) return;
+    w->bits[1 + k] = bits;
+    shown(w);
+}
+
+/* ---- picks ------------------------------------------------------------------------------------------------ */
+
+/* What is asked for. */
+typedef struct asked {
+    lb_want want;
+    uint32_t scope;
+    lb_key key;
+    char text[8];
+    uint32_t exclude[MAX_LIST + 1];
+    lb_receipt receipt;
+} asked;
+
+static void read_key(world *w, asked *a) {
+    snprintf(a->text, sizeof a->text, "k%u", next(w, 32));
+    a->key = (lb_key){.text = lb_str_of(a->text)};
+    a->want.key = &a->key;
+}
+
+/* Nobody, one that may not be there, some, or all. */
+static void read_exclusion(world *w, asked *a) {
+    uint32_t how = next(w, 8), n_state = lb_upstream_state(w->up)->n_slots;
+    if (how == 5) a->exclude[a->want.n_exclude++] = next(w, n_state + 1);
+    for (uint32_t i = 0; i < w->n && how > 5; i++)
+        if (how == 7 || next(w, 2)) a->exclude[a->want.n_exclude++] = w->member[i].slot;
+    a->want.exclude = a->exclude;
+}
+
+static void read_want(world *w, asked *a) {
+    *a = (asked){.scope = 0};
+    uint32_t where = next(w, 6);
+    if (w->keyed) read_key(w, a);
+    if (where < N_SUBSETS && w->subset[where]) {
+        a->scope = 1 + where;
+        a->want.within = w->subset[where];
+    }
+    read_exclusion(w, a);
+    if (!w->blind && where % 2) a->want.receipt = &a->receipt;
+}
+
+static bool is_excluded(const asked *a, uint32_t slot) {
+    for (uint32_t i = 0; i < a->want.n_exclude; i++)
+        if (a->exclude[i] == slot) return true;
+    return false;
+}
+
+static bool is_full(const world *w, uint32_t i) {
+    uint32_t most = w->spec.limits.in_flight;
+    return most && n_calls_of(w, w->member[i].slot, w->member[i].generation) >= most;
+}
+
+/* Nothing that the model knows speaks against i (it knows no bounds). */
+static bool suits(const world *w, const asked *a, uint32_t i) {
+    return i < w->n && w->member[i].serves[a->scope] && !is_excluded(a, w->member[i].slot) && !is_full(w, i);
+}
+
+static uint32_t count_suiting(const world *w, const asked *a) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < w->n; i++) n += suits(w, a, i);
+    return n;
+}
+
+static void check_pick(world *w, const asked *a, uint32_t i) {
+    bool by_bound = w->spec.policy->bounded && (a->want.n_exclude || w->spec.limits.in_flight);
+    bool nobody = count_suiting(w, a) == 0 || (w->keyed && !a->want.key);
+    if (i != LB_NONE) CHECK(!nobody && suits(w, a, i));
+    else CHECK(nobody || by_bound);
     w->digest = (w->digest ^ i) * 0x9E3779B97F4A7C15u;
 }
 
-/* Anybody, or by one of 32 keys. */
-static lb_want want(world *w) {
-    if (!w->keyed) return (lb_want){0};
-    snprintf(w->key, sizeof w->key, "k%u", next(w, 32));
-    w->asked = (lb_key){.text = lb_str_of(w->key)};
-    return (lb_want){.key = &w->asked};
+static void check_receipt(const world *w, const asked *a, uint32_t i) {
+    const lb_receipt *r = &a->receipt;
+    if (!a->want.receipt) return;
+    CHECK(r->runner_up == LB_NONE || (r->runner_up != i && suits(w, a, r->runner_up)));
+    if (i != LB_NONE) CHECK_EQ(r->priority, w->member[i].priority);
+    for (uint32_t k = 0; k < r->n_passed && k < LB_MAX_PASSED; k++) {
+        uint32_t passed = r->passed[k];
+        CHECK(passed < w->n && passed != i && w->member[passed].serves[a->scope]);
+        if (passed >= w->n) continue;
+        CHECK_EQ(r->why[k] == LB_PASS_EXCLUDED, is_excluded(a, w->member[passed].slot));
+        if (r->why[k] == LB_PASS_FULL) CHECK(is_full(w, passed));
+        if (r->why[k] == LB_PASS_BOUND) CHECK(w->spec.policy->bounded);
+    }
 }
 
 static void pick(world *w) {
-    lb_want wanted = want(w);
-    uint32_t i = lb_upstream_choose(w->up, &wanted, w->now_ns);
+    asked a;
+    read_want(w, &a);
+    uint32_t i = lb_upstream_choose(w->up, &a.want, w->now_ns);
     fired(w);
-    check_pick(w, i);
+    check_receipt(w, &a, i);
+    check_pick(w, &a, i);
 }
 
 /* Who tells no time fires nothing. */
 static void pick_timeless(world *w) {
-    lb_want wanted = want(w);
-    check_pick(w, lb_upstream_choose(w->up, &wanted, 0));
+    asked a;
+    read_want(w, &a);
+    check_pick(w, &a, lb_upstream_choose(w->up, &a.want, 0));
 }
 
-/* As the binding does it. */
+/* As the binding does it: whether a schedule is replayed already is no matter of who is picked. */
 static void pick_replayed(world *w) {
-    for (uint32_t turns = 1 + next(w, 32); turns && lb_upstream_is_replaying(w->up); turns--) {
-        char *user = lb_upstream_replay_user(w->up);
+    asked anybody = {.scope = 0};
+    for (uint32_t turns = 1 + next(w, 32); turns; turns--) {
         uint32_t i = 0;
-        while (i < w->n && &owner[w->member[i].name] != user) i++;
-        check_pick(w, i);
+        if (lb_upstream_is_replaying(w->up)) {
+            char *user = lb_upstream_replay_user(w->up);
+            while (i < w->n && &owner[w->member[i].name] != user) i++;
+        } else {
+            i = lb_upstream_pick(w->up, 0);
+        }
+        check_pick(w, &anybody, i);
     }
+}
+
+/* Different members that suit, as many as there are. */
+static void look(world *w) {
+    asked a;
+    uint32_t found[MAX_LIST + 2], n = next(w, MAX_LIST + 2);
+    read_want(w, &a);
+    if (w->blind) {
+        lb_upstream_advance(w->up, w->now_ns, NULL);
+        fired(w);
+        return;
+    }
+    uint32_t got = lb_upstream_candidates(w->up, &a.want, found, n, w->now_ns);
+    fired(w);
+    uint32_t n_suiting = count_suiting(w, &a), most = n_suiting < n ? n_suiting : n;
+    CHECK(w->spec.policy->bounded ? got <= most : got == most);
+    for (uint32_t i = 0; i < got; i++) {
+        CHECK(suits(w, &a, found[i]));
+        for (uint32_t j = 0; j < i; j++) CHECK(found[i] != found[j]);
+    }
+}
+
+static void pick_many(world *w) {
+    asked anybody = {.scope = 0};
+    int32_t out[MAX_PICKS];
+    uint32_t n = 1 + next(w, MAX_PICKS);
+    if (!w->blind) lb_upstream_pick_many(w->up, out, n, w->now_ns);
+    for (uint32_t i = 0; i < n && w->blind; i++) out[i] = (int32_t)lb_upstream_pick(w->up, w->now_ns);
+    fired(w);
+    for (uint32_t i = 0; i < n; i++) check_pick(w, &anybody, (uint32_t)out[i]);
+}
+
+static const lb_key *some_keys(uint32_t n) {
+    static lb_key key[MAX_PICKS];
+    static char text[MAX_PICKS][16];
+    for (uint32_t i = 0; i < n; i++) {
+        snprintf(text[i], sizeof text[i], "k%u", i);
+        key[i].text = lb_str_of(text[i]);
+    }
+    return key;
+}
+
+static void pick_keys(world *w) {
+    asked by_key = {.scope = 0};
+    int32_t out[MAX_PICKS];
+    uint32_t n = 1 + next(w, MAX_PICKS);
+    const lb_key *key = some_keys(n);
+    if (!w->blind) lb_upstream_pick_keys(w->up, key, out, n, w->now_ns);
+    for (uint32_t i = 0; i < n && w->blind; i++) {
+        lb_want want = {.key = &key[i]};
+        out[i] = (int32_t)(w->keyed && i % 2 ? lb_upstream_pick_key(w->up, &key[i], w->now_ns)
+                                             : lb_upstream_choose(w->up, &want, w->now_ns));
+    }
+    fired(w);
+    by_key.want.key = key;
+    for (uint32_t i = 0; i < n; i++) check_pick(w, &by_key, (uint32_t)out[i]);
+}
+
+/* ---- batches ---------------------------------------------------------------------------------------------- */
+
+/* Members of the picture it began with, which may be gone: their indices only are compared. */
+static void note_batch(world *w, const int32_t *out, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t word = (uint64_t)w->batch_no << 40 | (uint64_t)i << 32 | (uint32_t)out[i];
+        w->batch_digest += lb_splitmix(&word);
+    }
+    w->batch_no++;
+}
+
+static void end_batch(world *w) {
+    int32_t out[MAX_PICKS];
+    if (w->n_batch == 0) return;
+    if (w->keyed) lb_batch_keys(&w->batch, some_keys(w->n_batch), out, w->n_batch);
+    else lb_batch_turns(&w->batch, out, w->n_batch);
+    lb_batch_end(&w->batch);
+    note_batch(w, out, w->n_batch);
+    w->n_batch = 0;
+}
+
+/* Where there is no schedule to read yet, single picks are the same. */
+static void begin_batch(world *w) {
+    int32_t out[MAX_PICKS];
+    uint32_t n = 1 + next(w, MAX_PICKS);
+    end_batch(w);
+    bool begun = lb_batch_begin(&w->batch, w->up, n, w->keyed, w->now_ns);
+    fired(w);
+    w->n_batch = begun ? n : 0;
+    if (begun && w->blind) end_batch(w);
+    if (begun) return;
+    for (uint32_t i = 0; i < n; i++) out[i] = (int32_t)lb_upstream_pick(w->up, 0);
+    note_batch(w, out, n);
+}
+
+/* ---- calls ------------------------------------------------------------------------------------------------ */
+
+static void open_call(world *w, lb_call call) {
+    CHECK(member_of(w, &call) == &w->member[call.member]);
+    CHECK_EQ(call.started_ns, w->now_ns);
+    CHECK_EQ(call.hold_until_ns, 0);
+    w->open[w->n_open++] = call;
 }
 
 static void acquire(world *w) {
     if (w->n_open == MAX_CALLS) return;
     lb_call call = {.member = LB_NONE};
-    lb_want wanted = want(w);
-    bool any = lb_upstream_begin(w->up, &wanted, w->now_ns, &call);
+    asked a;
+    read_want(w, &a);
+    bool any = lb_upstream_begin(w->up, &a.want, w->now_ns, &call);
     fired(w);
-    check_pick(w, call.member);
+    check_receipt(w, &a, call.member);
+    check_pick(w, &a, call.member);
     CHECK_EQ(any, call.member != LB_NONE);
-    if (!any) return;
-    CHECK(member_of(w, &call) == &w->member[call.member]);
-    CHECK_EQ(call.started_ns, w->now_ns);
-    w->open[w->n_open++] = call;
+    if (any) open_call(w, call);
+}
+
+/* "Usable, or draining before its deadline." */
+static void serve_session(world *w) {
+    uint32_t i = next(w, MAX_LIST);
+    if (i >= w->n || w->n_open == MAX_CALLS) return;
+    const member *m = &w->member[i];
+    uint32_t off = off_of(m);
+    bool serves = off == 0 || m->serves[0] > 0 || (off == LB_OFF_DRAINING && w->now_ns < m->drain_until_ns);
+    CHECK_EQ(lb_upstream_serves_session(w->up, i, w->now_ns), serves && m->weight > 0);
+    lb_call call;
+    lb_upstream_begin_on(w->up, i, w->now_ns, &call);
+    open_call(w, call);
 }
 
 static void release(world *w) {
-    if (w->n_open == 0) return;
+    if (w->n_open == 0 || w->n_held == MAX_HELD) return;
     uint32_t i = next(w, w->n_open);
     lb_call call = w->open[i];
+    uint64_t before = lb_upstream_in_flight(w->up);
     lb_upstream_release(w->up, &call);
     w->open[i] = w->open[--w->n_open];
     w->late[w->n_closed++ % N_LATE] = call;
+    bool to_hold = call.hold_until_ns && member_of(w, &call), held = lb_upstream_in_flight(w->up) == before;
+    CHECK(held ? to_hold : !to_hold || w->armed);
+    if (held) w->held[w->n_held++] = (lb_hold){call.slot, call.generation, call.hold_until_ns};
 }
 
 static bool may_eject(const world *w) {
     uint32_t n_ejected = 0;
     for (uint32_t i = 0; i < w->n; i++) n_ejected += w->member[i].ejected;
-    return n_ejected == 0 || (n_ejected + 1) * 100 <= w->rule.max_percent * w->n;
+    return n_ejected == 0 || (n_ejected + 1) * 100 <= w->spec.passive.max_percent * w->n;
 }
 
 /* "base * (number of ejections so far), at most max; each base interval spent in service takes one": counted out. */
 static void eject(world *w, member *m) {
-    uint64_t base_ns = w->rule.base_ns;
+    uint64_t base_ns = w->spec.passive.base_ns, max_ns = w->spec.passive.max_ns;
     if (base_ns == 0) m->ejections = 0;
     for (uint64_t t = m->recovered_ns + base_ns; m->ejections && t <= w->now_ns; t += base_ns) m->ejections--;
     m->ejections++;
     uint64_t length_ns = base_ns * m->ejections;
-    if (length_ns > w->rule.max_ns) length_ns = w->rule.max_ns;
+    if (length_ns > max_ns) length_ns = max_ns;
     m->until_ns = w->now_ns + (length_ns ? length_ns : 1);
     m->ejected = true;
     expect(w, LB_EVENT_EJECTED, m);
@@ -353,8 +670,11 @@ static void report(world *w) {
     fired(w);
     if (verdict == LB_SUCCESS) m->failures = 0;
     if (verdict != LB_FAILURE) return;
+    bool holds = w->spec.policy->load_aware && w->spec.limits.hold_ns;
+    CHECK_EQ(call->hold_until_ns, holds ? w->now_ns + w->spec.limits.hold_ns : 0);
     m->failures++;
-    if (w->rule.failures && m->failures >= w->rule.failures && !m->ejected && may_eject(w)) eject(w, m);
+    uint32_t most = w->spec.passive.failures;
+    if (most && m->failures >= most && !m->ejected && may_eject(w)) eject(w, m);
 }
 
 /* A call that ends twice, after its target has gone: harmless. */
@@ -378,12 +698,16 @@ static void pass_time(world *w) {
 
 static void advance(world *w) {
     lb_status status = lb_upstream_advance(w->up, w->now_ns, NULL);
-    if (status) CHECK(w->armed && is_due(w));
-    else fired(w);
+    if (!status) {
+        fired(w);
+        return;
+    }
+    CHECK(w->armed && is_due(w));
+    fired_small(w);                                     /* only the picture stays due */
 }
 
 /* Those that were dropped are the oldest. */
-static void drain(world *w) {
+static void take_events(world *w) {
     lb_event event;
     uint64_t dropped, n_dropped = 0;
     uint32_t n = 0;
@@ -404,14 +728,15 @@ static void drain(world *w) {
 
 /* ---- the program ------------------------------------------------------------------------------------------ */
 
-static void (*const operations[])(world *) = {
-    pick, acquire, report, report, release, pass_time, set_health, set_weight, update, advance, drain, pick_timeless,
-    pick_replayed, come_late, acquire, report,
+static void (*const operations[32])(world *) = {
+    pick, acquire, report, report, release, pass_time, set_health, set_weight, update, advance, take_events,
+    pick_timeless, pick_replayed, come_late, acquire, report, look, look, pick_many, pick_keys, begin_batch, end_batch,
+    toggle_subset, drain, serve_session, pick, acquire, report, release, drain, set_health, pass_time,
 };
 
 /* With an allocation that may fail, what is due is fired before: then a model need not guess which part failed. */
 static void arm(world *w, void (*operation)(world *)) {
-    uint32_t n = next(w, 32);
+    uint32_t n = next(w, 48);
     if (operation != advance && is_due(w)) advance(w);
     w->armed = w->any_failed = true;
     fail_allocation((int)n);
@@ -419,48 +744,61 @@ static void arm(world *w, void (*operation)(world *)) {
 
 static void step(world *w) {
     uint32_t code = next(w, 256);
-    void (*operation)(world *) = operations[code % 16];
+    void (*operation)(world *) = operations[code % 32];
     if (code >= 224) arm(w, operation);
     operation(w);
     fail_allocation(-1);
     w->armed = false;
-    if (w->n_expected > MAX_EXPECTED / 2) drain(w);
+    if (w->n_expected > MAX_EXPECTED / 2) take_events(w);
 }
 
 static void begin(world *w) {
     static const uint64_t lengths[] = {10 * SECOND, 0, 1, SECOND, 35 * SECOND, 300 * SECOND};
-    lb_upstream_spec spec = {.policy = lb_policies[next(w, lb_n_policies)], .seed = next(w, 256)};
-    small_params(spec.policy, spec.param);
-    if (spec.policy->params && spec.policy->params->max == 1) spec.param[0] = next(w, 2);  /* yes or no */
-    spec.passive.failures = next(w, 4);
-    spec.passive.max_percent = next(w, 101);
-    spec.passive.base_ns = lengths[next(w, 6)];
-    spec.passive.max_ns = lengths[next(w, 6)];
-    w->rule = spec.passive;
-    w->keyed = spec.policy->walk != NULL;
+    static const uint32_t factors[] = {140, 0, 100, 1000}, panics[] = {0, 0, 50, 100};
+    lb_upstream_spec *spec = &w->spec;
+    *spec = (lb_upstream_spec){.policy = lb_policies[next(w, lb_n_policies)], .seed = next(w, 256)};
+    lb_upstream_defaults(spec);
+    small_params(spec->policy, spec->param);
+    if (spec->policy->params && spec->policy->params->max == 1) spec->param[0] = next(w, 2);  /* yes or no */
+    spec->passive.failures = next(w, 4);
+    spec->passive.max_percent = next(w, 101);
+    spec->passive.base_ns = lengths[next(w, 6)];
+    spec->passive.max_ns = lengths[next(w, 6)];
+    uint32_t rules = next(w, 256);
+    spec->levels = (lb_levels){factors[rules % 4], panics[rules / 4 % 4]};
+    spec->limits.in_flight = rules / 16 % 4 == 3 ? 1 + next(w, 4) : 0;
+    spec->limits.hold_ns = rules / 64 ? (rules / 64 == 1 ? 1 : 5 * SECOND) : 0;
+    w->keyed = spec->policy->walk != NULL;
+    w->light = w->keyed || (spec->policy->replay && strcmp(spec->policy->name, "round_robin") != 0);
     w->now_ns = 1000 * SECOND;
-    CHECK_EQ(lb_upstream_new(&w->up, &spec, NULL, 0, w->now_ns, NULL), LB_OK);
+    w->tick_due_ns = spec->policy->tick_ns ? w->now_ns + spec->policy->tick_ns : LB_NEVER;
+    CHECK_EQ(lb_upstream_new(&w->up, spec, NULL, 0, w->now_ns, NULL), LB_OK);
 }
 
-static uint64_t run(const uint8_t *data, size_t size) {
+typedef struct result { uint64_t digest, batch_digest; } result;
+
+static result run(const uint8_t *data, size_t size, bool blind) {
     static world w;
-    w = (world){.in = data, .left = size};
+    w = (world){.in = data, .left = size, .blind = blind};
     begin(&w);
     while (w.left && !check_failed) {
         step(&w);
         check_world(&w);
     }
-    drain(&w);
+    end_batch(&w);
+    take_events(&w);
+    lb_subset_free(w.subset[0]);
     lb_upstream_free(w.up);
-    return w.digest;
+    lb_subset_free(w.subset[1]);
+    return (result){w.digest, w.batch_digest};
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     check_name = "operations";
-    uint64_t first = run(data, size);
-    CHECK(first == run(data, size));
+    result seeing = run(data, size, false), blind = run(data, size, true);
+    CHECK(seeing.digest == blind.digest && seeing.batch_digest == blind.batch_digest);
     if (check_failed) abort();
     return 0;
 }

@@ -110,18 +110,21 @@ static uint32_t walk(const choice *c) {
     return rest(c, (uint32_t)(hash_of(c) % c->group->view->n_usable));
 }
 
-/* At most k steps of a schedule, as its bound says; the turns are spent. */
+/* At most k steps of a schedule, as its bound says; the turns are spent.  The place of the rest is drawn from the
+ * generator as it was before: a policy that is only peeked at leaves it there. */
 static uint32_t schedule(const choice *c) {
     const lb_policy *policy = c->up->spec.policy;
     const lb_view *view = c->group->view;
     lb_ask ask = {.rng = c->rng, .peek = c->peek};
+    lb_rng before = *c->rng;
     uint32_t most = c->peek && view->n_usable > MOST_STEPS ? MOST_STEPS : view->n_usable, i = LB_NONE;
     for (; ask.step < most; ask.step++) {
         i = policy->pick(c->group->policy_state, view, &ask);
         if (i == LB_NONE) break;
         if (suits(c, i)) return i;
     }
-    return rest(c, lb_rng_below(c->rng, view->n_usable));
+    lb_rng_next(c->rng);            /* a policy that draws nothing has another place next time */
+    return rest(c, lb_rng_below(&before, view->n_usable));
 }
 
 static uint32_t choose_in(choice *c, const lb_group *group) {
@@ -151,11 +154,21 @@ static uint32_t group_of(choice *c, const lb_scope *scope) {
     return g == LB_NONE ? 0 : g;
 }
 
-/* The group that is due, then the others in order. */
+/* The group that is due, then the others in order.  These have draws of their own: what the groups before them have
+ * drawn differs between a peek and a choice. */
 static uint32_t choose_from(choice *c, const lb_scope *scope, uint32_t first) {
+    lb_rng *drawn = c->rng, own;
+    uint64_t seed = drawn->s[0];
     uint32_t member = choose_in(c, &scope->group[first]);
-    for (uint32_t g = 0; g < scope->n_groups && member == LB_NONE; g++)
-        if (g != first) member = choose_in(c, &scope->group[g]);
+    if (member != LB_NONE || scope->n_groups == 1) return member;
+    lb_rng_next(drawn);
+    c->rng = &own;
+    for (uint32_t g = 0; g < scope->n_groups && member == LB_NONE; g++) {
+        if (g == first) continue;
+        lb_rng_seed(&own, seed + g);
+        member = choose_in(c, &scope->group[g]);
+    }
+    c->rng = drawn;
     return member;
 }
 

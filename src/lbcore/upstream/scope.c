@@ -76,6 +76,12 @@ static void panic(const frame *f, lb_view *view, uint32_t priority) {
 
 /* ---- localities ------------------------------------------------------------------------------------------------- */
 
+static bool has_localities(const frame *f) {
+    for (uint32_t k = 0; k < f->n && !f->picture->members->plain; k++)
+        if (f->picture->members->place[f->part[k]].locality) return true;
+    return false;
+}
+
 /* Each target's part of its locality's part, in millionths. */
 static void weigh_localities(const frame *f, lb_view *view) {
     const lb_place *place = f->picture->members->place;
@@ -110,13 +116,6 @@ static uint64_t locality_share(const frame *f, const lb_group *group) {
 
 /* ---- which groups there are ------------------------------------------------------------------------------------- */
 
-static bool by_locality(const frame *f) {
-    if (is_keyed(f)) return false;
-    for (uint32_t k = 0; k < f->n; k++)
-        if (f->picture->members->place[f->part[k]].locality) return true;
-    return false;
-}
-
 static bool knows(const lb_scope *scope, uint32_t priority, uint32_t locality) {
     for (uint32_t g = 0; g < scope->n_groups; g++)
         if (scope->group[g].priority == priority && scope->group[g].locality == locality) return true;
@@ -150,7 +149,7 @@ static lb_status list_groups(frame *f, lb_scope *scope, lb_error *err) {
     scope->level = lb_alloc_array(scope->n_levels, sizeof *scope->level);
     if (!scope->level) return lb_no_memory(err, "targets");
     memcpy(scope->level, level, scope->n_levels * sizeof *level);
-    bool localities = by_locality(f);
+    bool localities = !is_keyed(f) && has_localities(f);
     for (uint32_t l = 0; l < scope->n_levels; l++)
         if (!list_level(f, scope, &groups, level[l].priority, localities)) return lb_no_memory(err, "targets");
     return LB_OK;
@@ -240,8 +239,7 @@ static lb_status build_group(frame *f, lb_scope *scope, lb_group *group, lb_erro
     for (uint32_t l = 0; l < scope->n_levels; l++)
         if (scope->level[l].panic && scope->level[l].priority == group->priority)
             panic(f, group->view, group->priority);
-    if (is_keyed(f) && !f->picture->members->plain && f->n && f->picture->members->place[f->part[0]].locality)
-        weigh_localities(f, group->view);
+    if (is_keyed(f) && has_localities(f)) weigh_localities(f, group->view);
     lb_view_close(group->view);
     return build_policy(f, group, err);
 }

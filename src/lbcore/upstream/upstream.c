@@ -225,10 +225,11 @@ lb_status lb_upstream_drain(lb_upstream *up, uint32_t member, uint64_t until_ns,
     lb_status status = check_member(up, member, err);
     if (status) return status;
     lb_record *record = lb_record_of(up->state, up->hot.view->slot[member]), before = *record;
-    record->drain_until_ns = until_ns;
-    if (record->off & LB_OFF_DRAINING) return lb_upstream_advance(up, now_ns, err);
+    bool drains = before.off & LB_OFF_DRAINING;
     record->off |= LB_OFF_DRAINING;
-    return commit(up, record, before, now_ns, err);
+    status = drains ? lb_upstream_advance(up, now_ns, err) : commit(up, record, before, now_ns, err);
+    if (!status) record->drain_until_ns = until_ns;
+    return status;
 }
 
 lb_status lb_upstream_undrain(lb_upstream *up, uint32_t member, uint64_t now_ns, lb_error *err) {

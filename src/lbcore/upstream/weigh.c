@@ -29,7 +29,7 @@ static bool may_serve(const lb_record *record, uint64_t now_ns) {
 static uint64_t slow_since(const lb_slow_start *slow, const lb_record *record, uint64_t now_ns) {
     if (slow->window_ns == 0) return 0;
     uint64_t since_ns = is_over(record, now_ns) ? now_ns : record->slow_since_ns;
-    return since_ns && now_ns < since_ns + slow->window_ns ? since_ns : 0;
+    return now_ns < since_ns || now_ns - since_ns < slow->window_ns ? since_ns : 0;
 }
 
 static uint32_t slow_step(const lb_slow_start *slow, uint64_t since_ns, uint64_t now_ns) {
@@ -42,7 +42,8 @@ static uint32_t slow_step(const lb_slow_start *slow, uint64_t since_ns, uint64_t
 /* When the next step begins; the last one ends with the window. */
 static uint64_t next_step_ns(const lb_slow_start *slow, uint64_t since_ns, uint32_t step) {
     bool last = step == LB_SLOW_STEPS - 1;
-    return since_ns + (last ? slow->window_ns : slow->window_ns / LB_SLOW_STEPS * (step + 1));
+    uint64_t after_ns = last ? slow->window_ns : slow->window_ns / LB_SLOW_STEPS * (step + 1);
+    return after_ns < LB_NEVER - since_ns ? since_ns + after_ns : LB_NEVER;
 }
 
 /* The factor for all weights; 1 unless somebody who serves starts slowly. */
