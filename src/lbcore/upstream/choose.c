@@ -150,7 +150,7 @@ static uint32_t group_of(choice *c, const lb_scope *scope) {
     if (scope->n_groups == 1) return 0;
     if (c->up->spec.policy->walk) return group_by_hash(c, scope);
     lb_ask ask = {.rng = c->rng, .peek = c->peek};
-    uint32_t g = lb_policy_find(lb_str_of("round_robin"))->pick(scope->schedule, scope->shares, &ask);
+    uint32_t g = c->up->chooser->pick(scope->schedule, scope->shares, &ask);
     return g == LB_NONE ? 0 : g;
 }
 
@@ -242,11 +242,22 @@ bool lb_upstream_serves_session(const lb_upstream *up, uint32_t member, uint64_t
     return record->off == LB_OFF_DRAINING && now_ns < record->drain_until_ns;
 }
 
+/* Where `member` is picked from: the group, and its place there. */
+static const lb_group *group_with(const lb_scope *scope, uint32_t member, uint32_t *place) {
+    for (uint32_t g = 0; g < scope->n_groups; g++) {
+        const lb_view *view = scope->group[g].view;
+        for (*place = 0; *place < view->n_members; ++*place)
+            if (main_index(view, *place) == member) return &scope->group[g];
+    }
+    return NULL;
+}
+
 uint32_t lb_upstream_bound(const lb_upstream *up, uint32_t member) {
-    const lb_view *view = up->hot.view;
     uint64_t most = up->spec.limits.in_flight ? up->spec.limits.in_flight : LB_NONE;
-    if (up->bounded && view->weight[member]) {
-        uint64_t bound = bound_of(up, view, member);
+    uint32_t place;
+    const lb_group *group = up->bounded ? group_with(&up->picture->scope[0], member, &place) : NULL;
+    if (group && group->view->weight[place]) {
+        uint64_t bound = bound_of(up, group->view, place);
         if (bound < most) most = bound;
     }
     return most < LB_NONE ? (uint32_t)most : LB_NONE;

@@ -117,7 +117,7 @@ typedef struct lb_picture {
  * failure is in the picture. */
 lb_status lb_scopes_new(lb_upstream *up, lb_picture *picture, const lb_picture *old, const uint32_t *old_index,
                         lb_error *err);
-void lb_scopes_free(const lb_policy *policy, lb_picture *picture);
+void lb_scopes_free(const lb_upstream *up, lb_picture *picture);
 
 /* ---- events.c --------------------------------------------------------------------------------------------- */
 
@@ -155,6 +155,7 @@ struct lb_upstream {
     lb_picture *picture;
     lb_state *state;
     uint64_t in_flight;             /* over all slots */
+    const lb_policy *chooser;       /* among groups: round_robin */
     bool plain;                     /* one group, no limits: a pick is the policy's */
     bool bounded;
     lb_upstream_spec spec;

@@ -30,7 +30,7 @@ lb_status lb_picture_new(lb_picture **out, const lb_upstream *up, const lb_membe
 
 void lb_picture_free(const lb_upstream *up, lb_picture *picture) {
     if (!picture) return;
-    lb_scopes_free(up->spec.policy, picture);
+    lb_scopes_free(up, picture);
     lb_view_free(picture->view);
     lb_members_free(picture->retired);
     lb_free(picture);

@@ -213,7 +213,7 @@ static lb_status build_schedule(frame *f, lb_scope *scope, lb_error *err) {
     fill_shares(f, scope);
     scope->shares->seed = f->picture->view->seed;
     lb_view_close(scope->shares);
-    const lb_policy *chooser = lb_policy_find(lb_str_of("round_robin"));
+    const lb_policy *chooser = f->up->chooser;
     double param[LB_MAX_PARAMS];
     lb_policy_defaults(chooser, param);
     if (f->up->spec.policy == chooser) param[0] = f->up->spec.param[0];     /* its phase */
@@ -299,19 +299,19 @@ lb_status lb_scopes_new(lb_upstream *up, lb_picture *picture, const lb_picture *
     return status;
 }
 
-static void free_scope(const lb_policy *policy, lb_scope *scope) {
+static void free_scope(const lb_upstream *up, lb_scope *scope) {
     for (uint32_t g = 0; g < scope->n_groups; g++) {
-        policy->destroy(scope->group[g].policy_state);
+        up->spec.policy->destroy(scope->group[g].policy_state);
         if (!scope->group[g].borrowed) lb_view_free(scope->group[g].view);
     }
-    if (scope->schedule) lb_policy_find(lb_str_of("round_robin"))->destroy(scope->schedule);
+    if (scope->schedule) up->chooser->destroy(scope->schedule);
     lb_view_free(scope->shares);
     lb_free(scope->group);
     lb_free(scope->level);
 }
 
-void lb_scopes_free(const lb_policy *policy, lb_picture *picture) {
-    for (uint32_t s = 0; s < picture->n_scopes; s++) free_scope(policy, &picture->scope[s]);
+void lb_scopes_free(const lb_upstream *up, lb_picture *picture) {
+    for (uint32_t s = 0; s < picture->n_scopes; s++) free_scope(up, &picture->scope[s]);
     lb_free(picture->scope);
 }
 

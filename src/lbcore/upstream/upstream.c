@@ -51,6 +51,7 @@ static lb_status check_spec(const lb_upstream_spec *spec, lb_error *err) {
 /* A bounded policy's own bound counts, unless limits set one. */
 static void adopt(lb_upstream *up, const lb_upstream_spec *spec, uint64_t now_ns) {
     up->spec = *spec;
+    up->chooser = lb_policy_find(lb_str_of("round_robin"));
     if (spec->policy->bounded && !spec->limits.bound_permille) {
         up->spec.limits.bound_permille = (uint32_t)(spec->param[0] * 1000 + 0.5);
         up->spec.limits.margin = (uint32_t)spec->param[1];

@@ -155,7 +155,7 @@ typedef enum lb_pass {
 typedef struct lb_receipt {
     uint32_t priority;              /* of the level that was chosen */
     uint32_t runner_up;             /* who would have come next; LB_NONE: nobody */
-    uint32_t n_passed;              /* in all; the first LB_MAX_PASSED are listed */
+    uint32_t n_passed;              /* in all, the first LB_MAX_PASSED are listed; of others each asking counts */
     uint32_t passed[LB_MAX_PASSED]; /* members */
     lb_pass why[LB_MAX_PASSED];
 } lb_receipt;
@@ -232,7 +232,8 @@ uint64_t lb_upstream_in_flight(const lb_upstream *up);                 /* of all
 /* Shares of the priority levels in percent, by ascending priority, at most n; returns how many there are. */
 uint32_t lb_upstream_levels(const lb_upstream *up, uint32_t *priority, uint32_t *percent, uint32_t n);
 
-/* The most calls that `member` may have for the next one to be given to it; LB_NONE: any number. */
+/* The most calls that `member` may have for the next one to be given to it, by the limits and by its share in its
+ * group; LB_NONE: any number. */
 uint32_t lb_upstream_bound(const lb_upstream *up, uint32_t member);
 
 /* Take the oldest event; false if there is none.  *dropped counts events lost since the last call of this. */
