@@ -2,6 +2,8 @@
 
 The new policy is the random one under another name.  That the build, the register of Python, the command line and the
 contract tests all know it is what the two changes must bring.
+
+Then some broken policies are added in the same way: the contract tests, which know nothing of them, must fail.
 """
 
 import filecmp
@@ -66,11 +68,88 @@ def grown(tmp_path_factory) -> pathlib.Path:
     return tree
 
 
+BROKEN = {  # by name: what is wrong, how it chooses, the contract test that must notice
+    "broken_blind": (
+        "takes no notice of health",
+        """
+static uint32_t pick(void *state, const lb_view *view, const lb_ask *ask) {
+    (void)state;
+    if (view->n_members == 0) return LB_NONE;
+    lb_rng rng = *ask->rng;
+    uint32_t at = lb_rng_below(ask->peek ? &rng : ask->rng, view->n_members);
+    for (uint32_t i = 0; i < view->n_members; i++)
+        if (view->full[(at + i) % view->n_members]) return (at + i) % view->n_members;
+    return LB_NONE;
+}
+""",
+        "test_only_usable_targets_are_picked",
+    ),
+    "broken_weightless": (
+        "takes no notice of weight 0",
+        """
+static uint32_t pick(void *state, const lb_view *view, const lb_ask *ask) {
+    (void)state;
+    lb_rng rng = *ask->rng;
+    return view->n_usable ? lb_rng_below(ask->peek ? &rng : ask->rng, view->n_members) : LB_NONE;
+}
+""",
+        "test_only_usable_targets_are_picked",
+    ),
+    "broken_fickle": (
+        "sends a key here and there",
+        """
+static uint32_t walk(void *state, const lb_view *view, lb_walk *walk) {
+    (void)state;
+    return view->n_usable ? view->usable[lb_rng_below(walk->rng, view->n_usable)] : LB_NONE;
+}
+""",
+        "test_a_key_keeps_its_target",
+    ),
+    "broken_leaky": (
+        "counts calls that nobody makes",
+        """
+static uint32_t pick(void *state, const lb_view *view, const lb_ask *ask) {
+    (void)state;
+    if (view->n_usable == 0) return LB_NONE;
+    uint32_t member = view->usable[lb_rng_below(ask->rng, view->n_usable)];
+    if (view->state) lb_counter_add(lb_in_flight(view->state, view->slot[member]), 1);
+    return member;
+}
+""",
+        "test_every_usable_target_is_reached",
+    ),
+}
+BROKEN_FRAME = """/* {name}: {wrong}. */
+#include "policy/policy.h"
+
+static lb_status build(void **out, const lb_view *view, const double *param, const void *previous,
+                       const uint32_t *old_index, lb_error *err) {{
+    (void)view, (void)param, (void)previous, (void)old_index, (void)err;
+    *out = NULL;
+    return LB_OK;
+}}
+
+static void destroy(void *state) {{ (void)state; }}
+{choose}
+const lb_policy lb_policy_{name} = {{
+    .name = "{name}", .summary = "{wrong}.", .build = build, .destroy = destroy, .{entry} = {entry},
+}};
+"""
+
+
 @pytest.fixture(scope="module")
 def installed(grown) -> dict[str, str]:
-    """The environment in which ``import lbcore`` finds the grown package."""
-    target = grown / "installed"
-    command = [sys.executable, "-m", "pip", "install", *OFFLINE, "--target", target, grown]
+    """The environment in which ``import lbcore`` finds the grown package, with the broken policies in it too."""
+    tree, target = grown.parent / "with broken ones", grown.parent / "installed"
+    shutil.copytree(grown, tree)
+    room = tree / "src" / "lbcore" / "policy"
+    for name, (wrong, choose, _) in BROKEN.items():
+        entry = "walk" if "lb_walk" in choose else "pick"
+        text = BROKEN_FRAME.format(name=name, wrong=wrong, choose=choose, entry=entry)
+        (room / f"{name}.c").write_text(text)
+    with (room / "policies.def").open("a") as register:
+        register.writelines(f"LB_POLICY({name})\n" for name in BROKEN)
+    command = [sys.executable, "-m", "pip", "install", *OFFLINE, "--target", target, tree]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return {**os.environ, "PYTHONPATH": str(target)}
@@ -118,6 +197,25 @@ def test_the_contract_tests_run_on_it(grown, installed):
     done = subprocess.run(command, cwd=grown, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "passed" in done.stdout
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_the_contract_tests_catch_a_policy_that(name, grown, installed):
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "tests/property/test_policies.py",
+        "-k",
+        name,
+        "-rf",
+        "--tb=no",
+    ]
+    environment = {**installed, "LBCORE_EXAMPLES": "50"}
+    done = subprocess.run(command, cwd=grown, env=environment, capture_output=True, text=True)
+    wrong, _, noticed_by = BROKEN[name]
+    assert done.returncode == 1, f"nobody noticed that it {wrong}: {done.stdout}"
+    assert f"::{noticed_by}[{name}]" in done.stdout
 
 
 def test_the_architecture_test_finds_a_file_without_its_line(grown):
