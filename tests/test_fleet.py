@@ -180,10 +180,13 @@ def test_nobody_beats_the_oracle_in_a_uniform_fleet(policy: str, uniform: Scenar
 
 def test_a_black_hole_draws_those_who_count_in_flight_only() -> None:
     hole = scenarios.scenarios(["black_hole"])[0]
-    plain = model.run(hole, "least_conn", requests=6000)
-    ejecting = model.run(hole, "least_conn", requests=6000, health="passive")
+    no_hold = lbcore.Limits(error_hold=0)
+    plain = model.run(hole, "least_conn", requests=6000, limits=no_hold)
+    ejecting = model.run(hole, "least_conn", requests=6000, limits=no_hold, health="passive")
+    holding = model.run(hole, "least_conn", requests=6000)
     assert plain.failed > 0.03
     assert ejecting.failed < plain.failed / 3
+    assert holding.failed < plain.failed / 3
 
 
 def test_a_slow_server_fills_up_under_round_robin() -> None:
@@ -269,7 +272,8 @@ def test_generated_scenarios_have_gates_of_their_own() -> None:
 
 
 def test_a_gate_from_below_and_one_of_a_setting() -> None:
-    rows = [fake("least_conn", "black_hole", failed=3.4), fake("least_conn", "black_hole", health="passive")]
+    plain = "least_conn:error_hold=0"
+    rows = [fake(plain, "black_hole", failed=3.4), fake(plain, "black_hole", health="passive")]
     assert GATES[-1].verdict(rows)[0]
     assert GATES[-1].verdict(rows[1:]) is None
     rows = [fake("adaptive", "black_hole", health="passive", failed=0.4)]

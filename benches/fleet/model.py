@@ -173,7 +173,14 @@ class Engine:
     """The production engine: one upstream for each proxy."""
 
     def __init__(
-        self, fleet: Fleet, policy: lbcore.Policy, proxies: int, seed: int, health: str, clock: ManualClock
+        self,
+        fleet: Fleet,
+        policy: lbcore.Policy,
+        proxies: int,
+        seed: int,
+        health: str,
+        clock: ManualClock,
+        limits: lbcore.Limits | None,
     ) -> None:
         self.fleet, self.clock = fleet, clock
         self.upstreams = [
@@ -184,6 +191,7 @@ class Engine:
                 health={"off": None, "passive": "passive"}[health],
                 seed=seed * 1_000 + i,
                 clock=clock,
+                limits=limits,
             )
             for i in range(proxies)
         ]
@@ -265,10 +273,12 @@ def run(
     workers: int = WORKERS,
     sizes: Sizes | None = None,
     timeout: float = TIMEOUT,
+    limits: lbcore.Limits | None = None,
 ) -> Result:
     """Run ``scenario`` once.  ``policy``: one of the engine's, keyless, or the name of a reference in ``PEERS``.
 
     ``health``: "off", or "passive" for the engine's passive ejection with its defaults.
+    ``limits``: the upstreams'; None: the engine's defaults, with its hold on errors.
     """
     come = traffic(scenario, seed=seed, proxies=proxies, requests=requests, workers=workers, sizes=sizes)
     fleet = Fleet(scenario.servers, workers, come.span)
@@ -277,7 +287,7 @@ def run(
         balancer = PEERS[policy](fleet, proxies, seed, clock)
     else:
         known = policy if isinstance(policy, lbcore.Policy) else lbcore.policy(policy)
-        balancer = Engine(fleet, known, proxies, seed, health, clock)
+        balancer = Engine(fleet, known, proxies, seed, health, clock, limits)
     outcome = _play(come, fleet, balancer, clock, timeout)
     return _result(outcome, fleet, balancer.left_in_flight())
 

@@ -206,7 +206,7 @@ class Adaptive(Draws):
     DRAWS = 8
     STALEST = 0.7
     CLIP = 8.0
-    NEAR = 1 / 1024
+    NEAR = 1 / 16
 
     def __init__(
         self,

@@ -14,7 +14,7 @@
  * Learns  a success, or a failure not faster than the fleet, moves the target's mean by 1 - max(exp(-age/tau), 0.7)
  *         of the difference and the fleet's by 1 %; first values are taken as they are.  A failure faster than the fleet
  *         teaches nothing (the core's hold counts it in flight for a while), nor does a call of 0 ns: no measurement.
- * Fades   tick(), every 50 ms, brings all ratios nearer to 1 by one factor, exp(-time/tau).  Within 1/1024 of 1 a
+ * Fades   tick(), every 50 ms, brings all ratios nearer to 1 by one factor, exp(-time/tau).  Within 1/16 of 1 a
  *         ratio is 1: so targets of the same speed tie, and an old difference ends.
  * Ties    in turn, in the order of slots (that of the list, until targets have come and gone): of equal ones the first
  *         at or after the place behind the last pick; a new View goes on where the old one stood.  The first turn
@@ -43,7 +43,7 @@
 
 #define STALEST 0.7                 /* the least that a mean keeps of itself */
 #define CLIP 8.0
-#define NEAR (1.0f / 1024)
+#define NEAR (1.0f / 16)
 
 typedef struct run {
     const lb_counter *in_flight;
