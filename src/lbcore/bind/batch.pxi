@@ -1,6 +1,10 @@
 # Many picks at once: into a caller's buffer of int32, or a new one (a numpy array where numpy is there).
 
 cdef Py_ssize_t WORTH_LETTING_GO = 4096         # picks: above, other threads may run meanwhile
+cdef Py_ssize_t KEYS_AT_ONCE = 4096              # of a list: what they touch stays in the cache until they are done
+
+cdef extern from "Python.h":
+    PyObject *PyList_GET_ITEM(object list, Py_ssize_t i)
 
 
 cdef object new_indices(Py_ssize_t n):
@@ -82,17 +86,17 @@ cdef class Keys:
         return 0
 
 
-cdef Keys listed_keys(keys):
+cdef Keys listed_keys(list items):
+    """The keys in ``items``, which nobody else has: it keeps their bytes."""
     cdef Keys self = Keys.__new__(Keys)
-    cdef Py_ssize_t i
-    items = keys if isinstance(keys, list) else list(keys)
-    self.reserve(len(items))
+    cdef Py_ssize_t i, n = len(items)
+    self.reserve(n)
     held = []
-    for i in range(len(items)):
-        digits = key_of(items[i], &self.key[i])
+    for i in range(n):
+        digits = quick_key(PyList_GET_ITEM(items, i), &self.key[i])
         if digits is not None:
             held.append(digits)
-    self.held = items[:], held              # a copy: another thread may change the caller's list meanwhile
+    self.held = items, held
     return self
 
 
@@ -133,28 +137,42 @@ cdef lb_str decimal(uint64_t number, char *end) noexcept nogil:
 
 
 cdef object pick_keys(Upstream up, keys, out):
-    cdef lb_batch batch
     cdef Filled room
     cdef Keys k
-    cdef uint64_t now
-    cdef uint32_t i
-    cdef bint left = False
+    cdef Py_ssize_t n, at
     if not up.keyed:
         raise ConfigError("keys", f"{up.policy.name} does not use keys; pick_many(n) is its batch")
     if isinstance(keys, (str, bytes)):
         raise ConfigError("keys", f"{shown(keys)} is one key, not a list of keys")
-    k = numbered_keys(keys) if not isinstance(keys, list) and PyObject_CheckBuffer(keys) else listed_keys(keys)
-    if out is None:
-        out = new_indices(k.n)
-    room = filled(out, k.n)
-    now = up.coarse()
-    if k.n <= WORTH_LETTING_GO or not lb_batch_begin(&batch, up.ptr, k.n, True, now):
-        lb_upstream_pick_keys(up.ptr, k.key, <int32_t *>room.view.buf, k.n, now)
+    if not isinstance(keys, list) and PyObject_CheckBuffer(keys):
+        k = numbered_keys(keys)
+        out = new_indices(k.n) if out is None else out
+        room = filled(out, k.n)
+        pick_batch(up, k, <int32_t *>room.view.buf)
         return out
+    items = keys if isinstance(keys, list) else list(keys)
+    n = len(items)
+    out = new_indices(n) if out is None else out
+    room = filled(out, n)
+    for at in range(0, n, KEYS_AT_ONCE):
+        k = listed_keys(items[at:at + KEYS_AT_ONCE])
+        if k.n != min(KEYS_AT_ONCE, n - at):
+            raise RuntimeError("keys: another thread has shortened the list")
+        pick_batch(up, k, <int32_t *>room.view.buf + at)
+    return out
+
+
+cdef int pick_batch(Upstream up, Keys k, int32_t *out) except -1:
+    cdef lb_batch batch
+    cdef uint64_t now = up.coarse()
+    cdef uint32_t i
+    if k.n < WORTH_LETTING_GO or not lb_batch_begin(&batch, up.ptr, k.n, True, now):
+        lb_upstream_pick_keys(up.ptr, k.key, out, k.n, now)
+        return 0
     with nogil:
-        lb_batch_keys(&batch, k.key, <int32_t *>room.view.buf, k.n)
+        lb_batch_keys(&batch, k.key, out, k.n)
     lb_batch_end(&batch)
     for i in range(k.n):                    # whom the walk did not name
-        if (<int32_t *>room.view.buf)[i] < 0:
-            lb_upstream_pick_keys(up.ptr, &k.key[i], &(<int32_t *>room.view.buf)[i], 1, now)
-    return out
+        if out[i] < 0:
+            lb_upstream_pick_keys(up.ptr, &k.key[i], &out[i], 1, now)
+    return 0

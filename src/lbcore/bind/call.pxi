@@ -25,8 +25,7 @@ cdef class Call:
     cdef readonly Target target
     cdef readonly Upstream upstream
     cdef readonly object backend
-    cdef readonly object session            # the value to hand to the client, where a new session began
-    cdef object receipt
+    cdef tuple extra                        # (session, receipt); None for most calls
     cdef bint open, judged, handed_over
 
     def __init__(self):
@@ -37,8 +36,12 @@ cdef class Call:
         return () if self.backend is None else self.backend.filters
 
     @property
+    def session(self):
+        return None if self.extra is None else self.extra[0]
+
+    @property
     def why(self):
-        return self.receipt
+        return None if self.extra is None else self.extra[1]
 
     def report(self, status=None, error=None, latency=None, retry_after=None):
         """Give the verdict; releases nothing."""
@@ -79,6 +82,14 @@ cdef class Call:
             lb_upstream_report(self.upstream.ptr, &self.c, LB_SUCCESS, LB_NEVER, now)
             lb_upstream_release(self.upstream.ptr, &self.c)
         return 0
+
+    cdef inline void succeed_untimed(self) noexcept:
+        """The same, where the policy does not ask how long calls take."""
+        if self.open:
+            self.open = False
+            self.judged = True
+            lb_upstream_report(self.upstream.ptr, &self.c, LB_SUCCESS, LB_NEVER, 0)
+            lb_upstream_release(self.upstream.ptr, &self.c)
 
     cdef int judge(self, lb_verdict verdict, latency) except -1:
         cdef uint64_t took = LB_NEVER if latency is None else latency_ns(latency)

@@ -112,9 +112,13 @@ cdef PyObject *begun(PyObject *self) except NULL:
 
 
 cdef PyObject *hot_done(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) noexcept:
-    if n == 0 and names == NULL and not (<Call>self).judged:
+    if n != 0 or names != NULL or (<Call>self).judged:
+        return parsed_done(self, args, n, names)
+    if (<Call>self).upstream.learns:
         return make_done(self)
-    return parsed_done(self, args, n, names)
+    (<Call>self).succeed_untimed()
+    Py_INCREF(None)
+    return <PyObject *>None
 
 
 cdef PyObject *ended(PyObject *self) except NULL:

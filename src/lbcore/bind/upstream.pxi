@@ -114,11 +114,11 @@ cdef class Upstream:
             call = Call.__new__(Call)
             lb_upstream_begin_on(self.ptr, <uint32_t>home.index, now, &call.c)
             self.opened(call)
-            call.receipt = {"upstream": self.name, "target": home.id, "session": "kept"} if trace else None
+            call.extra = (None, {"upstream": self.name, "target": home.id, "session": "kept"}) if trace else None
             return call
         call = self.traced(key, within, exclude) if trace else self.begin(key, within, exclude)
         if self.affinity is not None:
-            call.session = self.affinity.seal(self.tag(call.target.id))
+            call.extra = (self.affinity.seal(self.tag(call.target.id)), call.why)
         return call
 
     cdef Target home_of(self, session, uint64_t now):
@@ -142,7 +142,7 @@ cdef class Upstream:
         if not lb_upstream_begin(self.ptr, &want.c, self.start(), &call.c):
             raise self.nobody()
         self.opened(call)
-        call.receipt = self.receipt_of(&receipt, call.target, key)
+        call.extra = (None, self.receipt_of(&receipt, call.target, key))
         return call
 
     cdef dict receipt_of(self, lb_receipt *receipt, Target target, key):

@@ -8,6 +8,8 @@
  */
 #include "upstream/internal.h"
 
+#define KEYS_AHEAD 16u              /* whose bytes are asked for */
+
 static uint32_t main_index(const lb_view *view, uint32_t i) { return view->origin ? view->origin[i] : i; }
 
 static bool can_split(const lb_upstream *up, bool keyed) {
@@ -50,7 +52,12 @@ static uint32_t key_of_group(const lb_batch *batch, const lb_key *key) {
 
 /* Where the walk names nobody, the single choice's rule: it reads the same picture only. */
 void lb_batch_keys(const lb_batch *batch, const lb_key *keys, int32_t *out, uint32_t n) {
-    for (uint32_t i = 0; i < n; i++) out[i] = (int32_t)key_of_group(batch, &keys[i]);
+    for (uint32_t i = 0; i < n; i++) {
+#if defined(__GNUC__)
+        if (i + KEYS_AHEAD < n) __builtin_prefetch(keys[i + KEYS_AHEAD].text.data);
+#endif
+        out[i] = (int32_t)key_of_group(batch, &keys[i]);
+    }
 }
 
 void lb_batch_end(lb_batch *batch) {

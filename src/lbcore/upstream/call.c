@@ -58,7 +58,8 @@ void lb_upstream_report(lb_upstream *up, lb_call *call, lb_verdict verdict, uint
     lb_record *record = lb_record_of(up->state, call->slot);
     if (record->generation != call->generation || record->leaving) return;
     lb_upstream_fire(up, now_ns);
-    if (verdict != LB_NEITHER) learn(up, call, verdict == LB_FAILURE, latency_ns, now_ns);
+    if (verdict == LB_FAILURE || (verdict == LB_SUCCESS && up->spec.policy->observe))
+        learn(up, call, verdict == LB_FAILURE, latency_ns, now_ns);
     if (!lb_passive_count(&up->spec.passive, record, verdict)) return;
     if (lb_passive_may(&up->spec.passive, up->n_ejected, up->hot.view->n_members)) eject(up, call->slot, now_ns);
 }

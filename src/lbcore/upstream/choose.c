@@ -203,7 +203,7 @@ static uint32_t pick_plain(lb_upstream *up) {
 }
 
 uint32_t lb_upstream_pick(lb_upstream *up, uint64_t now_ns) {
-    lb_want anybody = {0};
+    static const lb_want anybody = {0};
     lb_upstream_fire(up, now_ns);
     return up->plain && up->spec.policy->pick ? pick_plain(up) : lb_upstream_choose(up, &anybody, now_ns);
 }
