@@ -74,7 +74,7 @@ typedef struct state {
 } state;
 
 static const lb_param params[] = {
-    LB_NUMBER("gain", 2, 0, 100, "How much a call in flight weighs, where 1 is the call to be placed."),
+    LB_NUMBER("gain", 4, 0, 100, "How much a call in flight weighs, where 1 is the call to be placed."),
     LB_NUMBER("tau", 3, 0.001, 3600, "Seconds in which what latencies taught fades to 1/e."),
     {0},
 };
