@@ -36,7 +36,7 @@ from .scenarios import (
     Server,
 )
 
-SETTLED = 1_000.0  # seconds after the last end: whatever an engine holds for a while has been let go
+SETTLED = 10_000.0  # seconds after the last end: longer than the longest hold of a failed call (3,600 s)
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,14 @@ class Engine:
     """The production engine: one upstream for each proxy."""
 
     def __init__(
-        self, fleet: Fleet, policy: lbcore.Policy, proxies: int, seed: int, health: str, clock: ManualClock
+        self,
+        fleet: Fleet,
+        policy: lbcore.Policy,
+        proxies: int,
+        seed: int,
+        health: str,
+        clock: ManualClock,
+        limits: lbcore.Limits | None = None,
     ) -> None:
         self.fleet, self.clock = fleet, clock
         self.upstreams = [
@@ -182,6 +189,7 @@ class Engine:
                 fleet.listed(0.0),
                 policy,
                 health={"off": None, "passive": "passive"}[health],
+                limits=limits,
                 seed=seed * 1_000 + i,
                 clock=clock,
             )
@@ -265,10 +273,11 @@ def run(
     workers: int = WORKERS,
     sizes: Sizes | None = None,
     timeout: float = TIMEOUT,
+    limits: lbcore.Limits | None = None,
 ) -> Result:
     """Run ``scenario`` once.  ``policy``: one of the engine's, keyless, or the name of a reference in ``PEERS``.
 
-    ``health``: "off", or "passive" for the engine's passive ejection with its defaults.
+    ``health``: "off", or "passive" for the engine's passive ejection with its defaults.  ``limits``: the upstreams'.
     """
     come = traffic(scenario, seed=seed, proxies=proxies, requests=requests, workers=workers, sizes=sizes)
     fleet = Fleet(scenario.servers, workers, come.span)
@@ -277,7 +286,7 @@ def run(
         balancer = PEERS[policy](fleet, proxies, seed, clock)
     else:
         known = policy if isinstance(policy, lbcore.Policy) else lbcore.policy(policy)
-        balancer = Engine(fleet, known, proxies, seed, health, clock)
+        balancer = Engine(fleet, known, proxies, seed, health, clock, limits)
     outcome = _play(come, fleet, balancer, clock, timeout)
     return _result(outcome, fleet, balancer.left_in_flight())
 
