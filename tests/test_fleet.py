@@ -8,7 +8,7 @@ import pytest
 
 import lbcore
 from fleet import model, scenarios
-from fleet.run import GATES, Gate, Row, main
+from fleet.run import GATES, PLAIN_LEAST_CONN, Gate, Row, main, policy_of
 from fleet.scenarios import Bursts, Change, Scenario, Server, same
 
 KEYLESS = sorted(name for name, policy in lbcore.policies().items() if not policy.keyed)
@@ -186,7 +186,16 @@ def test_a_black_hole_draws_those_who_count_in_flight_only() -> None:
     holding = model.run(hole, "least_conn", requests=6000)
     assert plain.failed > 0.03
     assert ejecting.failed < plain.failed / 3
-    assert holding.failed < plain.failed / 3
+    assert holding.failed < plain.failed / 5
+
+
+@pytest.mark.parametrize("hold", [0.0, 1.0, 3600.0])
+def test_held_calls_are_let_go_in_the_end(hold: float) -> None:
+    """However long the hold: what still counts after it was lost."""
+    limits = lbcore.Limits(error_hold=hold)
+    result = model.run(EVERYTHING, "least_conn", requests=1500, limits=limits)
+    assert result.errors > 0
+    assert result.left_in_flight == 0
 
 
 def test_a_slow_server_fills_up_under_round_robin() -> None:
@@ -244,6 +253,18 @@ def test_the_command_refuses_what_it_does_not_know(argv: list[str], capsys) -> N
     assert argv[1] in capsys.readouterr().err
 
 
+def test_a_policy_is_written_with_its_parameters_and_limits() -> None:
+    assert policy_of("oracle") == ("oracle", None)
+    assert policy_of("adaptive")[1] is None
+    policy, limits = policy_of("adaptive:gain=2:tau=1.5:error_hold=0.5:in_flight=7")
+    assert policy.params == {"gain": 2, "tau": 1.5}
+    assert limits == lbcore.Limits(error_hold=0.5, in_flight=7)
+    with pytest.raises(lbcore.ConfigError):
+        policy_of("adaptive:error_hold=-1")
+    with pytest.raises(lbcore.ConfigError):
+        policy_of("adaptive:error_hould=1")
+
+
 def fake(policy: str, scenario: str, *, health: str = "off", **figures: float) -> Row:
     plain = {"mean": 50.0, "p50": 20.0, "p99": 430.0, "failed": 0.0, "outside": 0.0, "needless": 0.0}
     return Row(scenario, 8, policy, health, shares=(), **{**plain, **figures})
@@ -272,8 +293,11 @@ def test_generated_scenarios_have_gates_of_their_own() -> None:
 
 
 def test_a_gate_from_below_and_one_of_a_setting() -> None:
-    plain = "least_conn:error_hold=0"
-    rows = [fake(plain, "black_hole", failed=3.4), fake(plain, "black_hole", health="passive")]
+    rows = [
+        fake(PLAIN_LEAST_CONN, "black_hole", failed=3.4),
+        fake(PLAIN_LEAST_CONN, "black_hole", health="passive"),
+        fake("least_conn", "black_hole", failed=0.4),
+    ]
     assert GATES[-1].verdict(rows)[0]
     assert GATES[-1].verdict(rows[1:]) is None
     rows = [fake("adaptive", "black_hole", health="passive", failed=0.4)]

@@ -3,8 +3,8 @@
     python -m benches.fleet [--policies adaptive,least_conn] [--proxies 1,8,64] [--scenario NAME]...
                             [--requests N] [--seeds 1,2] [--health off,passive] [--shares] [--json FILE] [--jobs N]
 
-``--policies`` takes parameters after colons (``least_request:choices=4``, and ``least_conn:error_hold=0`` for the plain
-rule, without the engine's hold on errors); without it every keyless policy runs.
+``--policies`` takes parameters and limits after colons (``least_request:choices=4``, ``least_conn:error_hold=0``).
+Without it every keyless policy runs, and least connections without the engine's hold on failed calls.
 ``--scenario generated`` is all generated ones, of which the worst is printed.  A gate that is missed ends in MISSED and
 makes the exit status 1; a gate whose rows were not run is left out.  docs/simulation.md says what is simulated.
 """
@@ -12,6 +12,7 @@ makes the exit status 1; a gate whose rows were not run is left out.  docs/simul
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import json
 import math
@@ -21,7 +22,6 @@ import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import lbcore
 
@@ -67,48 +67,44 @@ class Job:
     seed: int
 
 
-HOLD = "error_hold"  # of the engine's limits, not of a policy
-PLAIN = f"least_conn:{HOLD}=0"  # what the field calls least connections
+PLAIN_LEAST_CONN = "least_conn:error_hold=0"  # as elsewhere: a failed call is over
+LIMITS = {field.name for field in dataclasses.fields(lbcore.Limits)}
 
 
-def policy_of(text: str) -> str | lbcore.Policy:
-    """A policy with parameters as ``name:param=value:param=value``; a reference's name is left as it is."""
-    name, given = parts_of(text)
-    if name in PEERS:
-        return name
-    return lbcore.policy(name, **{key: value for key, value in given.items() if key != HOLD})
-
-
-def limits_of(text: str) -> lbcore.Limits | None:
-    """``error_hold=0`` among the parameters: without the engine's hold on errors; None: the engine's own limits."""
-    given = parts_of(text)[1]
-    return lbcore.Limits(error_hold=given[HOLD]) if HOLD in given else None
-
-
-def parts_of(text: str) -> tuple[str, dict[str, Any]]:
+def policy_of(text: str) -> tuple[str | lbcore.Policy, lbcore.Limits | None]:
+    """A policy and limits as ``name:field=value:field=value``: fields of ``Limits``, else the policy's parameters.  A
+    reference's name is left as it is."""
     name, *given = text.split(":")
-    return name, {key: value_of(value) for key, _, value in (p.partition("=") for p in given)}
+    if name in PEERS:
+        return name, None
+    values = {key: value_of(value) for key, _, value in (p.partition("=") for p in given)}
+    limits = {key: value for key, value in values.items() if key in LIMITS}
+    policy = lbcore.policy(name, **{key: value for key, value in values.items() if key not in LIMITS})
+    return policy, lbcore.Limits(**limits) if limits else None  # type: ignore[arg-type]
 
 
-def value_of(text: str) -> Any:
+def value_of(text: str) -> float | bool | str:
+    """A whole number where it is one: some fields take no others."""
     if text in ("true", "false"):
         return text == "true"
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
         return text
+    return int(value) if value.is_integer() else value
 
 
 def done(job: Job) -> Result:
     """The run of ``job``."""
+    policy, limits = policy_of(job.policy)
     return run(
         scenarios([job.scenario])[0],
-        policy_of(job.policy),
+        policy,
+        limits=limits,
         proxies=job.proxies,
         requests=job.requests,
         seed=job.seed,
         health=job.health,
-        limits=limits_of(job.policy),
     )
 
 
@@ -229,7 +225,13 @@ GATES = (
     Gate("adaptive, p99 / oracle's, generated", "p99_ratio", 1.06, "adaptive", generated=True),
     Gate("adaptive, failed % in the black hole", "failed", 0.30, "adaptive", "passive", "black_hole"),
     Gate(
-        "plain least_conn, failed % in the black hole", "failed", 3.0, PLAIN, "off", "black_hole", over=True
+        "least connections, failed % in the black hole",
+        "failed",
+        3.0,
+        PLAIN_LEAST_CONN,
+        "off",
+        "black_hole",
+        over=True,
     ),
 )
 
@@ -316,7 +318,9 @@ def settings(text: str) -> list[str]:
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benches.fleet", description=__doc__.splitlines()[0])
     keyless = [name for name, policy in lbcore.policies().items() if not policy.keyed]
-    parser.add_argument("--policies", type=listed, default=keyless, help="default: every keyless one")
+    parser.add_argument(
+        "--policies", type=listed, default=[*keyless, PLAIN_LEAST_CONN], help="default: every keyless one"
+    )
     parser.add_argument("--proxies", type=numbers, default=[GATE_PROXIES], help=f"of {PROXIES}, or any")
     parser.add_argument("--requests", type=int, default=30_000)
     parser.add_argument("--scenario", action="append", default=[], help="may be repeated; default: all")

@@ -3,22 +3,24 @@
 
 #include "base/decay.h"
 #include "base/lanes.h"
+#include "base/octaves.h"
 
 #define SEED 20240615u
 
 /* ---- adaptive: choosing ----------------------------------------------------------------------------------------- */
 
 static void adaptive_takes_the_least_score(void) {
-    /* (4f + 1) / w * r: 9/2 = 4.5, 5/1 * 0.5 = 2.5, weight 0, 13/6 = 2.17 * 2 = 4.33, 1/2 * 8 = 4 */
-    static const uint32_t weights[] = {2, 1, 0, 6, 2}, in_flight[] = {2, 1, 0, 3, 0};
-    static const float ratios[] = {1, 0.5f, 1, 2, 8};
+    /* The mean weight is 3: (1 + (4f + 1/4) * 3/w) * r: 13.375, 13.75 * 0.5 = 6.875, weight 0, (1 + 12.25/2) * 2 = 14.25,
+     * (1 + 1/4) * 6 = 7.5. */
+    static const uint32_t weights[] = {2, 1, 0, 6, 3}, in_flight[] = {2, 1, 0, 3, 0};
+    static const float ratios[] = {1, 0.5f, 1, 2, 6};
     field f;
     start(&f, "adaptive", NULL, weights, NULL, 5);
     for (uint32_t i = 0; i < 5; i++) {
         set_load(&f, i, in_flight[i]);
         *lb_ratio_of(f.places, i) = ratios[i];
     }
-    static const uint32_t order[] = {1, 4, 3, 0};
+    static const uint32_t order[] = {1, 4, 0, 3};
     for (uint32_t s = 0; s < 4; s++) CHECK_EQ(ask(&f.bed, s, true), order[s]);
     CHECK_EQ(next(&f.bed), 1);
     stop(&f);
@@ -52,10 +54,11 @@ static int by_rank(const void *a, const void *b) {
 /* The usable members by (score, turn), slots from `begin` on coming first. */
 static uint32_t rank(const field *f, uint32_t begin, ranked *out) {
     const lb_view *view = f->bed.view;
+    double mean = (double)view->total_weight / view->n_usable;
     for (uint32_t i = 0; i < view->n_usable; i++) {
         uint32_t member = view->usable[i], slot = view->slot[member];
         float load = (float)lb_counter_read(lb_in_flight(f->places, slot));
-        float score = (load * 4.0f + 1.0f) * (1.0f / (float)view->weight[member]) * ratio_of(f, slot);
+        float score = ((load * 4.0f + 0.25f) * (float)(mean / view->weight[member]) + 1.0f) * ratio_of(f, slot);
         out[i] = (ranked){score, slot >= begin ? slot - begin : slot - begin + 100000, member};
     }
     qsort(out, view->n_usable, sizeof *out, by_rank);
@@ -189,37 +192,61 @@ static void adaptive_without_gain_looks_at_latency_only(void) {
 
 /* ---- adaptive: learning ----------------------------------------------------------------------------------------- */
 
+static double calls_of(const field *f, uint32_t slot) { return lb_pace_of(f->places, slot)->calls; }
+static double octaves_of(const field *f, uint32_t slot) { return lb_pace_of(f->places, slot)->octaves; }
+
+/* What a mean that deviates by so many octaves says after so many calls. */
+static float ratio_after(double octaves, double calls) { return (float)lb_of_octaves(octaves * calls / (calls + 2)); }
+
 static void adaptive_learns_means_and_ratios(void) {
     static const uint32_t weights[] = {1, 1, 1};
     field f;
     start(&f, "adaptive", NULL, weights, NULL, 3);
-    see(&f, 0, SECOND, 10 * MS, false);
-    CHECK(mean_of(&f, 0) == 10e6 && f.places->fleet_ns == 10e6 && ratio_of(&f, 0) == 1);
-    see(&f, 0, SECOND + 300 * MS, 20 * MS, false);      /* 0.3 s: exp(-0.1) is kept */
-    CHECK(close_to(mean_of(&f, 0), 20e6 - 10e6 * exp(-0.1)));
-    CHECK(close_to(f.places->fleet_ns, 10.1e6));
-    CHECK(ratio_of(&f, 0) == (float)(mean_of(&f, 0) / f.places->fleet_ns - 1) + 1);
-    double before = mean_of(&f, 0);
-    see(&f, 0, 100 * SECOND, 20 * MS, false);           /* however old: 0.7 is kept */
-    CHECK(close_to(mean_of(&f, 0), before + (20e6 - before) * 0.3));
-    before = mean_of(&f, 0);
-    see(&f, 0, 99 * SECOND, 20 * MS, false);            /* a clock that goes back: all is kept */
-    CHECK(mean_of(&f, 0) == before);
-    CHECK(mean_of(&f, 1) == 0 && ratio_of(&f, 1) == 1);
+    see(&f, 0, SECOND, 1024, false);                    /* 2^10 ns */
+    CHECK(octaves_of(&f, 0) == 10 && calls_of(&f, 0) == 1);
+    see(&f, 1, SECOND, 4096, false);
+    CHECK(f.places->fleet_octaves == 0 && ratio_of(&f, 0) == 1 && ratio_of(&f, 1) == 1);
+    tick(&f, SECOND);
+    CHECK(f.places->fleet_octaves == 11);
+    CHECK(ratio_of(&f, 0) == ratio_after(-1, 1) && ratio_of(&f, 1) == ratio_after(1, 1) && ratio_of(&f, 2) == 1);
+    see(&f, 0, SECOND, 4096, false);                    /* at once, against the fleet of the last tick */
+    CHECK(octaves_of(&f, 0) == 11 && calls_of(&f, 0) == 2 && ratio_of(&f, 0) == 1);
+    see(&f, 0, SECOND, 1 << 14, false);
+    CHECK(octaves_of(&f, 0) == 12 && ratio_of(&f, 0) == ratio_after(1, 3));
+    for (int i = 0; i < 997; i++) see(&f, 1, SECOND, 1 << 14, false);
+    CHECK(ratio_of(&f, 1) > 7.8f && ratio_of(&f, 1) < 8);
+    tick(&f, SECOND);
+    CHECK(close_to(f.places->fleet_octaves, (36 + 12 + 997 * 14) / 1001.0));
+    CHECK(ratio_of(&f, 1) == 1);                        /* nearly all calls are its own */
+    CHECK(calls_of(&f, 2) == 0 && ratio_of(&f, 2) == 1);
     stop(&f);
 }
 
 static void adaptive_clips_ratios(void) {
-    static const uint32_t weights[] = {1, 1, 1};
+    static const uint32_t weights[] = {1, 1, 1, 1};
     field f;
-    start(&f, "adaptive", NULL, weights, NULL, 3);
-    see(&f, 0, SECOND, SECOND, false);
-    see(&f, 1, SECOND, 1, false);
-    CHECK(ratio_of(&f, 1) == 0.125f);
-    see(&f, 2, SECOND, 1000 * SECOND, false);
-    CHECK(ratio_of(&f, 2) == 8);
-    see(&f, 2, 200 * SECOND, UINT64_MAX, false);
-    CHECK(ratio_of(&f, 2) == 8 && isfinite(f.places->fleet_ns));
+    start(&f, "adaptive", NULL, weights, NULL, 4);
+    for (int i = 0; i < 100; i++) {
+        see(&f, 0, SECOND, SECOND, false);
+        see(&f, 1, SECOND, 1, false);
+        see(&f, 2, SECOND, UINT64_MAX, false);
+    }
+    tick(&f, SECOND);
+    CHECK(ratio_of(&f, 1) == 0.125f && ratio_of(&f, 2) == 8 && isfinite(f.places->fleet_octaves));
+    see(&f, 3, SECOND, UINT64_MAX, false);              /* a third of 30 octaves */
+    CHECK(ratio_of(&f, 3) == 8);
+    stop(&f);
+}
+
+/* One latency of a century among 50 calls moves a mean by 1.1 octaves; the plain mean would be 60 million times the rest. */
+static void adaptive_outlives_one_absurd_latency(void) {
+    static const uint32_t weights[] = {1, 1};
+    field f;
+    start(&f, "adaptive", NULL, weights, NULL, 2);
+    for (int i = 0; i < 50; i++)
+        for (uint32_t m = 0; m < 2; m++) see(&f, m, SECOND, m == 1 && i == 25 ? 3 * SECOND * 1000000000 : MS, false);
+    tick(&f, SECOND);
+    CHECK(ratio_of(&f, 1) > 1 && ratio_of(&f, 1) < 1.5f && ratio_of(&f, 0) < 1 && ratio_of(&f, 0) > 0.66f);
     stop(&f);
 }
 
@@ -227,57 +254,92 @@ static void adaptive_learns_from_slow_failures_only(void) {
     static const uint32_t weights[] = {1, 1};
     field f;
     start(&f, "adaptive", NULL, weights, NULL, 2);
-    see(&f, 0, SECOND, 10 * MS, true);                  /* the fleet is not known: nothing to compare with */
-    CHECK(mean_of(&f, 0) == 0 && f.places->fleet_ns == 0);
-    see(&f, 1, SECOND, 10 * MS, false);
-    see(&f, 0, SECOND, 10 * MS - 1, true);
-    CHECK(mean_of(&f, 0) == 0 && f.places->fleet_ns == 10e6 && ratio_of(&f, 0) == 1);
-    see(&f, 0, SECOND, 10 * MS, true);                  /* not faster */
-    CHECK(mean_of(&f, 0) == 10e6);
-    see(&f, 0, 100 * SECOND, 1000 * MS, true);
-    CHECK(close_to(mean_of(&f, 0), 307e6) && f.places->fleet_ns > 19e6);
-    see(&f, 0, 200 * SECOND, 0, false);                 /* no measurement */
-    CHECK(close_to(mean_of(&f, 0), 307e6));
+    see(&f, 0, SECOND, 1 << 20, true);                  /* the fleet is not known: nothing to compare with */
+    CHECK(calls_of(&f, 0) == 0);
+    see(&f, 1, SECOND, 1 << 20, false);
+    tick(&f, SECOND);
+    see(&f, 0, SECOND, (1 << 20) - 1, true);
+    CHECK(calls_of(&f, 0) == 0 && ratio_of(&f, 0) == 1);
+    see(&f, 0, SECOND, 1 << 20, true);                  /* not faster */
+    CHECK(calls_of(&f, 0) == 1 && octaves_of(&f, 0) == 20);
+    see(&f, 0, SECOND, 1 << 24, true);
+    CHECK(octaves_of(&f, 0) == 22 && ratio_of(&f, 0) == 2);
+    see(&f, 0, SECOND, 0, false);                       /* no measurement */
+    CHECK(calls_of(&f, 0) == 2);
     stop(&f);
 }
 
+/* What is known, 2 octaves each way by 6 calls, fades by time: after t it rests on 6 exp(-t / 3 s) calls. */
 static void adaptive_fades_by_ticks(void) {
     static uint32_t weights[70];
     for (int i = 0; i < 70; i++) weights[i] = 1;
     field f;
     start(&f, "adaptive", NULL, weights, NULL, 70);
-    for (uint32_t i = 0; i < 70; i++) *lb_ratio_of(f.places, i) = i % 2 ? 8 : 0.25f;
+    for (uint32_t i = 0; i < 70; i++)
+        for (int c = 0; c < 6; c++) see(&f, i, SECOND, i % 2 ? 1 << 22 : 1 << 18, false);
     lb_ratio_of(f.places, 69)[1] = 77;                  /* in the block, but of no target */
     tick(&f, 5 * SECOND);                               /* the first only begins to count */
-    CHECK(ratio_of(&f, 0) == 0.25f);
+    for (uint32_t i = 0; i < 70; i++) CHECK(ratio_of(&f, i) == ratio_after(i % 2 ? 2 : -2, 6));
     tick(&f, 5 * SECOND + 50 * MS);
-    float factor = (float)lb_decay(0.05e9 * (1 / 3e9));
-    for (uint32_t i = 0; i < 70; i++) CHECK(ratio_of(&f, i) == 1 + (i % 2 ? 7 : -0.75f) * factor);
+    double calls = 6 * lb_decay(0.05e9 * (1 / 3e9));
+    for (uint32_t i = 0; i < 70; i++) CHECK(calls_of(&f, i) == calls && octaves_of(&f, i) == (i % 2 ? 22 : 18));
     tick(&f, 8 * SECOND);                               /* a late one: 3 s in all, 1/e */
-    for (uint32_t i = 0; i < 70; i++) CHECK(fabs(ratio_of(&f, i) - (1 + (i % 2 ? 7 : -0.75) * exp(-1))) < 1e-6);
-    tick(&f, 7 * SECOND);
-    CHECK(fabs(ratio_of(&f, 1) - (1 + 7 * exp(-1))) < 1e-6);
+    calls = 6 * exp(-1);
+    for (uint32_t i = 0; i < 70; i++) CHECK(fabs(ratio_of(&f, i) - ratio_after(i % 2 ? 2 : -2, calls)) < 1e-6);
+    tick(&f, 7 * SECOND);                               /* a clock that goes back ages nothing */
+    CHECK(close_to(calls_of(&f, 0), calls));
     CHECK(lb_ratio_of(f.places, 69)[1] == 77);
     stop(&f);
 }
 
-/* Every 50 ms: it ends at 1 exactly, after 14 s: 7 * exp(-14.2 / 3) is 1/16. */
+/* A deviation of 3 octaves that rests on 100 calls is none after 26 s, and all is forgotten after 35 s. */
 static void adaptive_ratios_end_at_one(void) {
     static const uint32_t weights[] = {1, 1};
     field f;
     start(&f, "adaptive", NULL, weights, NULL, 2);
-    *lb_ratio_of(f.places, 0) = 8;
-    *lb_ratio_of(f.places, 1) = 0.125f;
-    uint64_t now_ns = SECOND, end_ns = 0;
+    for (int i = 0; i < 100; i++) {
+        see(&f, 0, SECOND, 1 << 26, false);
+        see(&f, 1, SECOND, 1 << 20, false);
+    }
+    uint64_t now_ns = SECOND, end_ns = 0, forgotten_ns = 0;
     for (int i = 0; i < 1000; i++, now_ns += 50 * MS) {
         tick(&f, now_ns);
         if (!end_ns && ratio_of(&f, 0) == 1) end_ns = now_ns;
+        if (!forgotten_ns && calls_of(&f, 0) == 0) forgotten_ns = now_ns;
     }
-    CHECK(end_ns > 15 * SECOND && end_ns < 16 * SECOND);
+    CHECK(end_ns > 24 * SECOND && end_ns < 28 * SECOND);
+    CHECK(forgotten_ns > 34 * SECOND && forgotten_ns < 37 * SECOND);
+    CHECK(ratio_of(&f, 0) == 1 && ratio_of(&f, 1) == 1 && f.places->fleet_octaves == 23);
+    see(&f, 0, now_ns, 1 << 20, false);                 /* from the beginning: what was forgotten does not come back */
+    CHECK(octaves_of(&f, 0) == 20 && calls_of(&f, 0) == 1);
+    stop(&f);
+}
+
+static void adaptive_ties_what_is_near(void) {
+    static const uint32_t weights[] = {1, 1};
+    field f;
+    start(&f, "adaptive", NULL, weights, NULL, 2);
+    for (int i = 0; i < 1000; i++) {
+        see(&f, 0, SECOND, 100000, false);
+        see(&f, 1, SECOND, 108000, false);              /* half of 8 % on either side */
+    }
+    tick(&f, SECOND);
     CHECK(ratio_of(&f, 0) == 1 && ratio_of(&f, 1) == 1);
-    see(&f, 0, now_ns, 100000, false);
-    see(&f, 1, now_ns, 106000, false);                  /* 6 %: a tie */
-    CHECK(ratio_of(&f, 0) == 1 && ratio_of(&f, 1) == 1);
+    for (int i = 0; i < 1000; i++) see(&f, 1, SECOND, 116000, false);
+    tick(&f, SECOND);
+    CHECK(ratio_of(&f, 0) < 1);
+    stop(&f);
+}
+
+/* All are slow, or none: only differences count. */
+static void adaptive_does_not_mind_a_slow_fleet(void) {
+    static const uint32_t weights[] = {1, 1, 1};
+    field f;
+    start(&f, "adaptive", NULL, weights, NULL, 3);
+    for (int i = 0; i < 40; i++)
+        for (uint32_t m = 0; m < 3; m++) see(&f, m, SECOND, 1000 * SECOND, i % 2);
+    tick(&f, SECOND);
+    for (uint32_t m = 0; m < 3; m++) CHECK(ratio_of(&f, m) == 1);
     stop(&f);
 }
 
@@ -302,8 +364,47 @@ static void adaptive_tries_everybody_again(void) {
             now_ns += latency_ns;
             see(&f, member, now_ns, latency_ns, false);
         }
-        for (int m = 0; m < 4; m++) CHECK(m == 2 && slow > 1 ? seen[m] < 200 && seen[m] > 3 : seen[m] > 2000);
+        for (int m = 0; m < 4; m++) CHECK(m == 2 && slow > 1 ? seen[m] < 200 && seen[m] > 3 : seen[m] > 4000);
         stop(&f);
+    }
+}
+
+/* With weights that are known and nothing learnt: held calls go by weight, from one call to the next. */
+static void adaptive_holds_calls_by_weight(void) {
+    static const uint32_t weights[] = {1, 2, 5, 1000000, 3};
+    field f;
+    start(&f, "adaptive", NULL, weights, NULL, 5);
+    static uint32_t held[5];
+    for (uint32_t i = 0; i < 2000022; i++) {
+        uint32_t member = next(&f.bed);
+        set_load(&f, member, ++held[member]);
+    }
+    for (uint32_t m = 0; m < 5; m++) CHECK(fabs(held[m] - 2.0 * weights[m]) <= 1);
+    stop(&f);
+}
+
+/* ---- octaves ---------------------------------------------------------------------------------------------------- */
+
+static void octaves_are_straight_between_powers_of_two(void) {
+    for (int e = -1022; e < 1024; e++) {
+        CHECK(lb_octaves(ldexp(1, e)) == e && lb_of_octaves(e) == ldexp(1, e));
+        CHECK(lb_octaves(ldexp(1.5, e)) == e + 0.5 && lb_of_octaves(e + 0.5) == ldexp(1.5, e));
+    }
+    lb_rng rng;
+    lb_rng_seed(&rng, SEED);
+    double least = 0, most = 0, last = -1;
+    for (int i = 0; i < 100000; i++) {
+        double x = ldexp(1 + (double)lb_rng_below(&rng, UINT32_MAX) / UINT32_MAX, (int)lb_rng_below(&rng, 64));
+        double off = lb_octaves(x) - log2(x);
+        if (off < least) least = off;
+        if (off > most) most = off;
+        CHECK(fabs(lb_of_octaves(lb_octaves(x)) / x - 1) < 1e-12);
+    }
+    CHECK(least > -0.0861 && least < -0.086 && most < 1e-12);
+    for (uint64_t ns = 1; ns < 1u << 20; ns++) {
+        double now = lb_octaves((double)ns);
+        CHECK(now > last);
+        last = now;
     }
 }
 
@@ -336,10 +437,15 @@ int main(void) {
     RUN(adaptive_without_gain_looks_at_latency_only);
     RUN(adaptive_learns_means_and_ratios);
     RUN(adaptive_clips_ratios);
+    RUN(adaptive_outlives_one_absurd_latency);
     RUN(adaptive_learns_from_slow_failures_only);
     RUN(adaptive_fades_by_ticks);
     RUN(adaptive_ratios_end_at_one);
+    RUN(adaptive_ties_what_is_near);
+    RUN(adaptive_does_not_mind_a_slow_fleet);
     RUN(adaptive_tries_everybody_again);
+    RUN(adaptive_holds_calls_by_weight);
+    RUN(octaves_are_straight_between_powers_of_two);
     RUN(lanes_are_the_plain_loops);
     return check_result();
 }

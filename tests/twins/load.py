@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 from .decay import decay_between
+from .octaves import octaves, of_octaves
 from .random import Alias
 from .rng import Rng
 
@@ -31,6 +32,9 @@ class Places:
     """What calls have taught, by slot."""
 
     def __init__(self, n: int) -> None:
+        self.calls = [0.0] * n
+        self.octaves = [0.0] * n
+        self.fleet_octaves = 0.0
         self.mean_ns = [0.0] * n
         self.stamp_ns = [0] * n
         self.ratio = [1.0] * n
@@ -200,13 +204,16 @@ class PeakEwma(Draws):
 
 
 class Adaptive(Draws):
-    """Least (gain * in-flight + 1) / weight * ratio in float32, ties in turn; above SCANNED the least of 8 draws."""
+    """Least (1 + (gain * in-flight + IDLE) / u) * ratio in float32, u = weight / mean weight of the usable; ties in
+    turn; above SCANNED the least of 8 draws."""
 
     SCANNED = 128
     DRAWS = 8
-    STALEST = 0.7
-    CLIP = 8.0
-    NEAR = 1 / 16
+    IDLE = 0.25  # of a call
+    DOUBT = 2  # calls
+    NEAR = 1 / 16  # octaves
+    CLIP = 3.0  # octaves
+    FORGOTTEN = 1 / 1024  # calls
 
     def __init__(
         self,
@@ -218,6 +225,8 @@ class Adaptive(Draws):
     ) -> None:
         super().__init__(weights, self.DRAWS)
         self.gain, self.rate = f32(gain), 1 / (tau * 1e9)
+        mean = sum(weights) / len(self.usable) if self.usable else 0.0
+        self.inverse = {member: f32(mean / self.weights[member]) for member in self.usable}
         self.next_slot = 0
         if previous is not None:
             self.next_slot = previous.next_slot
@@ -226,8 +235,8 @@ class Adaptive(Draws):
         self.begin = self._turn()
 
     def _score(self, load: Sequence[int], places: Places, member: int) -> float:
-        loaded = f32(f32(f32(load[member]) * self.gain) + 1)
-        return f32(f32(loaded * f32(1 / self.weights[member])) * places.ratio[member])
+        loaded = f32(f32(f32(load[member]) * self.gain) + self.IDLE)
+        return f32(f32(f32(loaded * self.inverse[member]) + 1) * places.ratio[member])
 
     def lighter(self, load: Sequence[int], places: Places, a: int, b: int) -> bool:
         """Compare scores."""
@@ -261,28 +270,37 @@ class Adaptive(Draws):
             return super().peek(load, places, rng, step)
         return self._ranked(load, places, self._turn(), step)
 
-    def _near(self, difference: float) -> float:
-        return f32(1 + (0.0 if abs(difference) < self.NEAR else difference))
+    def _ratio(self, places: Places, member: int) -> float:
+        calls, says = places.calls[member], 0.0
+        if places.fleet_octaves > 0:
+            says = (places.octaves[member] - places.fleet_octaves) * calls / (calls + self.DOUBT)
+        if abs(says) < self.NEAR:
+            return 1.0
+        return f32(of_octaves(min(max(says, -self.CLIP), self.CLIP)))
 
     def observe(self, places: Places, member: int, now_ns: int, latency_ns: int, failed: bool) -> None:
-        """Both means move; a failure faster than the fleet teaches nothing."""
-        if latency_ns == 0 or (failed and not 0 < places.fleet_ns <= latency_ns):
+        """The target's mean moves; a failure faster than the fleet teaches nothing."""
+        if latency_ns == 0:
             return
-        latency = float(latency_ns)
-        if places.mean_ns[member] > 0:
-            keeps = max(decay_between(places.stamp_ns[member], now_ns, self.rate), self.STALEST)
-            places.mean_ns[member] += (latency - places.mean_ns[member]) * (1 - keeps)
-        else:
-            places.mean_ns[member] = latency
-        places.stamp_ns[member] = now_ns
-        places.learn_fleet(latency)
-        ratio = min(max(places.mean_ns[member] / places.fleet_ns, 1 / self.CLIP), self.CLIP)
-        places.ratio[member] = self._near(f32(ratio - 1))
+        level = octaves(float(latency_ns))
+        if failed and not 0 < places.fleet_octaves <= level:
+            return
+        places.calls[member] += 1
+        places.octaves[member] += (level - places.octaves[member]) / places.calls[member]
+        places.ratio[member] = self._ratio(places, member)
 
     def tick(self, places: Places, now_ns: int) -> None:
-        """All ratios come nearer to 1."""
-        left = f32(places.fade(now_ns, self.rate))
-        places.ratio = [self._near(f32(f32(ratio - 1) * left)) for ratio in places.ratio]
+        """Calls count for less, the fleet's mean is that of all, all ratios follow."""
+        left = places.fade(now_ns, self.rate)
+        faded = [calls * left for calls in places.calls]
+        places.calls = [calls if calls > self.FORGOTTEN else 0.0 for calls in faded]
+        all_calls = all_octaves = 0.0
+        for calls, level in zip(places.calls, places.octaves, strict=True):
+            all_calls += calls
+            all_octaves += calls * level
+        if all_calls > 0:
+            places.fleet_octaves = all_octaves / all_calls
+        places.ratio = [self._ratio(places, member) for member in range(len(places.ratio))]
 
 
 # ---- the upstream around it ----------------------------------------------------------------------------------------

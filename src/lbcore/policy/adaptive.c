@@ -1,24 +1,30 @@
 /* adaptive: the least loaded target for its weight, where a target that has been slow lately counts as more loaded.
  *
- * Rule    least (gain * in-flight + 1) / weight * ratio.  ratio = the target's mean latency / the fleet's, within
- *         1/8..8, fading to 1; 1 where nothing is known.
- * Source  least connections with a short memory of latency; gain 4, memory 3 s, clip and hold come from simulations of
- *         8 proxies and 20 to 100 servers (slow server, black hole, bursts, cold start, unknown speeds): mean within
- *         10 % and 99th percentile within 6 % of joining the shortest queue with all queues known.
+ * Rule    least (1 + (gain * in-flight + 1/4) / u) * ratio.  u = weight / mean weight of the usable ones.  ratio = how
+ *         much slower its recent calls were than the fleet's, within 1/8..8; 1 where nothing is known.
+ * Source  least connections with a short memory of latency.  The form and the constants come from simulated fleets made
+ *         for the purpose, apart from those that docs/simulation.md reports: docs/decisions/0007-adaptive-rule.md.
  *
  *   member      weight 2    weight 5    not usable  weight 1         a cell for each usable target in the order of slots,
- *   inverse    [  0.5   ,     0.2    ,    +inf    ,    1   ]         and for short gaps between them
+ *   inverse    [ 1.33   ,    0.53   ,    +inf    ,  2.67   ]         1 / u, and for short gaps between them
  *   run         in_flight -> slot 3 4 5 6   ratio -> slot 3 4 5 6    cells whose slots follow each other in State
- *   score      [  2.5   ,     0.2    ,    +inf    ,    5.1 ]         one pass writes, one finds the least, one its place
+ *   score      [  4.0   ,    1.13   ,    +inf    ,   7.0   ]         one pass writes, one finds the least, one its place
  *
- * Learns  a success, or a failure not faster than the fleet, moves the target's mean by 1 - max(exp(-age/tau), 0.7)
- *         of the difference and the fleet's by 1 %; first values are taken as they are.  A failure faster than the fleet
- *         teaches nothing (the core's hold counts it in flight for a while), nor does a call of 0 ns: no measurement.
- * Fades   tick(), every 50 ms, brings all ratios nearer to 1 by one factor, exp(-time/tau).  Within 1/16 of 1 a
- *         ratio is 1: so targets of the same speed tie, and an old difference ends.
- * Ties    in turn, in the order of slots (that of the list, until targets have come and gone): of equal ones the first
- *         at or after the place behind the last pick; a new View goes on where the old one stood.  The first turn
- *         begins at a target drawn from the seed.
+ * Weight  divides the load, not the whole: an idle target serves at once, whatever its weight, so what its calls take
+ *         says more than how many it could take.  Were all divided, a weight that says how fast a target is would
+ *         count twice, in itself and in the ratio, and many proxies would all prefer the same few.  The quarter lets
+ *         the heavier win among idle targets that are equally fast.  Held calls go by weight.
+ * Learns  a success, or a failure not faster than the fleet, goes into the mean of the target's latencies, in octaves:
+ *         sizes of calls spread over decades, and the plain mean of a hundred says little more than the largest.  A mean
+ *         of n calls deviates from the fleet's by n / (n + 2) of what it says, so that two calls are not a verdict.
+ *         A failure faster than the fleet teaches nothing (the core's hold counts it in flight for a while), nor does
+ *         a call of 0 ns: no measurement.
+ * Fades   tick(), every 50 ms: every n becomes less by one factor, exp(-time/tau), the fleet's mean is that of all calls
+ *         so weighted, and all ratios follow.  Before the first tick there is no fleet and all ratios are 1.
+ * Ties    a deviation below 1/16 octave, 4 %, is none: equal targets tie whatever their noise, so that nobody stays
+ *         behind those a little below 1.  In turn, in the order of slots (that of the list, until targets have come and
+ *         gone): of equal ones the first at or after the place behind the last pick; a new View goes on where the old
+ *         one stood.  The first turn begins at a target drawn from the seed.
  * Step    asked again: the next in the order (score, turn), exact for 16 steps, then the targets in turn.
  * Many    above 128 targets the least score of 8 drawn by weight: draws.h.  Policies are not told when calls begin, so
  *         no list of the least loaded is kept; in simulations of 300 targets, remembering the best one passed over for
@@ -30,6 +36,7 @@
  */
 #include "base/alloc.h"
 #include "base/lanes.h"
+#include "base/octaves.h"
 #include "policy/draws.h"
 #include "policy/learn.h"
 
@@ -41,9 +48,11 @@
 #define STEPS 16u                   /* that are answered exactly */
 #define DRAWS 8u
 
-#define STALEST 0.7                 /* the least that a mean keeps of itself */
-#define CLIP 8.0
-#define NEAR (1.0f / 16)
+#define IDLE 0.25f                  /* of a call: the load of an idle target, for its weight */
+#define DOUBT 2                     /* calls: what nothing being known weighs */
+#define NEAR (1.0 / 16)             /* octaves */
+#define CLIP 3.0                    /* octaves */
+#define FORGOTTEN (1.0 / 1024)      /* calls: no more than this is none */
 
 typedef struct run {
     const lb_counter *in_flight;
@@ -60,12 +69,12 @@ typedef struct state {
     uint32_t next;                  /* where the next one will */
     uint32_t next_slot;             /* the same for the View that follows */
     run *run;
-    float *inverse;                 /* 1 / weight by cell, by member above SCANNED */
+    float *inverse;                 /* mean weight / weight by cell, by member above SCANNED */
     uint32_t *member;               /* by cell; LB_NONE in a gap */
 } state;
 
 static const lb_param params[] = {
-    LB_NUMBER("gain", 4, 0, 100, "How much a call in flight weighs against the latency ratio."),
+    LB_NUMBER("gain", 4, 0, 100, "How much a call in flight weighs, where 1 is the call to be placed."),
     LB_NUMBER("tau", 3, 0.001, 3600, "Seconds in which what latencies taught fades to 1/e."),
     {0},
 };
@@ -81,9 +90,13 @@ typedef union scores {
  * bits are whole, but compilers do not vectorise them.  A count that changes meanwhile may be seen old or new. */
 _Static_assert(sizeof(lb_counter) == sizeof(uint32_t), "a counter is a plain number in memory");
 
+static inline float score_at(uint32_t in_flight, float gain, float inverse, float ratio) {
+    return (((float)(int32_t)in_flight * gain + IDLE) * inverse + 1) * ratio;
+}
+
 static void score_run(const uint32_t *restrict in_flight, const float *restrict ratio, const float *restrict inverse,
                       float gain, uint32_t n, float *restrict score) {
-    for (uint32_t i = 0; i < n; i++) score[i] = ((float)(int32_t)in_flight[i] * gain + 1) * inverse[i] * ratio[i];
+    for (uint32_t i = 0; i < n; i++) score[i] = score_at(in_flight[i], gain, inverse[i], ratio[i]);
 }
 
 /* All cells, then +inf to the end of a block.  Returns the number of both. */
@@ -135,7 +148,7 @@ static uint32_t place_of(const lb_view *view, uint32_t member) { return view->st
 
 static float score_of(const lb_view *view, const state *s, uint32_t member) {
     float ratio = view->state ? *lb_ratio_of(view->state, view->slot[member]) : 1;
-    return ((float)(int32_t)lb_load_of(view, member) * s->gain + 1) * s->inverse[member] * ratio;
+    return score_at(lb_load_of(view, member), s->gain, s->inverse[member], ratio);
 }
 
 static bool lighter(const lb_view *view, const void *rule, uint32_t a, uint32_t b) {
@@ -156,42 +169,44 @@ static uint32_t pick(void *st, const lb_view *view, const lb_ask *ask) {
 
 /* ---- learning --------------------------------------------------------------------------------------------------- */
 
-static float near_to_one(float difference) {
-    return 1 + (difference < NEAR && difference > -NEAR ? 0 : difference);
-}
-
-static float ratio_of(double mean_ns, double fleet_ns) {
-    double ratio = mean_ns / fleet_ns;
-    if (ratio > CLIP) ratio = CLIP;
-    if (ratio < 1 / CLIP) ratio = 1 / CLIP;
-    return near_to_one((float)(ratio - 1));
+static float ratio_of(const lb_pace *pace, double fleet_octaves) {
+    double says = fleet_octaves > 0 ? (pace->octaves - fleet_octaves) * pace->calls / (pace->calls + DOUBT) : 0;
+    if (says < NEAR && says > -NEAR) return 1;
+    return (float)lb_of_octaves(says > CLIP ? CLIP : says < -CLIP ? -CLIP : says);
 }
 
 static void observe(const void *st, lb_state *places, uint32_t slot, const lb_seen *seen) {
-    const state *s = st;
-    double latency = (double)seen->latency_ns;
+    (void)st;
     if (seen->latency_ns == 0) return;
-    if (seen->failed && !(places->fleet_ns > 0 && latency >= places->fleet_ns)) return;
+    double octaves = lb_octaves((double)seen->latency_ns);
+    if (seen->failed && !(places->fleet_octaves > 0 && octaves >= places->fleet_octaves)) return;
     lb_pace *pace = lb_pace_of(places, slot);
-    if (pace->mean_ns > 0) {
-        double keeps = lb_decay_between(pace->stamp_ns, seen->now_ns, s->rate);
-        pace->mean_ns += (latency - pace->mean_ns) * (1 - (keeps > STALEST ? keeps : STALEST));
-    } else {
-        pace->mean_ns = latency;
+    pace->calls += 1;
+    pace->octaves += (octaves - pace->octaves) / pace->calls;
+    *lb_ratio_of(places, slot) = ratio_of(pace, places->fleet_octaves);
+}
+
+typedef struct sum { double calls, octaves; } sum;
+
+static void fade(lb_pace *pace, uint32_t n, double left, sum *all) {
+    for (uint32_t i = 0; i < n; i++) {
+        double calls = pace[i].calls * left;
+        pace[i].calls = calls > FORGOTTEN ? calls : 0;
+        all->calls += pace[i].calls;
+        all->octaves += pace[i].calls * pace[i].octaves;
     }
-    pace->stamp_ns = seen->now_ns;
-    lb_learn_fleet(places, latency);
-    *lb_ratio_of(places, slot) = ratio_of(pace->mean_ns, places->fleet_ns);
 }
 
-static void fade(float *ratio, uint32_t n, float left) {
-    for (uint32_t i = 0; i < n; i++) ratio[i] = near_to_one((ratio[i] - 1) * left);
-}
-
+/* The fleet stays what it was while nothing is known of anybody. */
 static void tick(const void *st, lb_state *places, uint64_t now_ns) {
     const state *s = st;
-    float left = (float)lb_learn_fade(places, now_ns, s->rate);
-    for (uint32_t block = 0, n; (n = lb_block_used(places, block)) > 0; block++) fade(places->ratio[block], n, left);
+    double left = lb_learn_fade(places, now_ns, s->rate);
+    sum all = {0, 0};
+    for (uint32_t block = 0, n; (n = lb_block_used(places, block)) > 0; block++) fade(places->pace[block], n, left, &all);
+    if (all.calls > 0) places->fleet_octaves = all.octaves / all.calls;
+    for (uint32_t block = 0, n; (n = lb_block_used(places, block)) > 0; block++)
+        for (uint32_t i = 0; i < n; i++)
+            places->ratio[block][i] = ratio_of(&places->pace[block][i], places->fleet_octaves);
 }
 
 /* ---- building --------------------------------------------------------------------------------------------------- */
@@ -203,8 +218,14 @@ static int by_place(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
+/* mean weight / weight; +inf where not usable. */
+static float inverse_of(const lb_view *view, uint32_t member) {
+    if (member == LB_NONE || view->weight[member] == 0) return INFINITY;
+    return (float)((double)view->total_weight / view->n_usable / view->weight[member]);
+}
+
 static void add_cell(state *s, const lb_view *view, uint32_t member) {
-    s->inverse[s->n_cells] = member == LB_NONE ? INFINITY : 1.0f / (float)view->weight[member];
+    s->inverse[s->n_cells] = inverse_of(view, member);
     s->member[s->n_cells++] = member;
 }
 
@@ -276,8 +297,7 @@ static lb_status build(void **out, const lb_view *view, const double *param, con
     s->next_slot = first_slot(view, previous);
     lb_status status = LB_OK;
     if (many) {
-        for (uint32_t i = 0; i < view->n_members; i++)
-            s->inverse[i] = view->weight[i] ? 1.0f / (float)view->weight[i] : INFINITY;
+        for (uint32_t i = 0; i < view->n_members; i++) s->inverse[i] = inverse_of(view, i);
         status = lb_draws_init(&s->draws, view, err);
     } else {
         lay_out(s, view);

@@ -48,8 +48,14 @@ typedef struct lb_record {
 
 /* Fields mean what the policy that learns says they mean; all 0 at first. */
 typedef struct lb_pace {
-    uint64_t stamp_ns;              /* when it was last told something */
-    double mean_ns;                 /* its latency */
+    union {
+        uint64_t stamp_ns;          /* when it was last told something */
+        double calls;               /* or: how many calls it rests on, less as they age */
+    };
+    union {
+        double mean_ns;             /* its latency */
+        double octaves;             /* or: of ns, octaves.h */
+    };
 } lb_pace;
 
 typedef struct lb_state {
@@ -60,7 +66,10 @@ typedef struct lb_state {
     float *ratio[LB_MAX_BLOCKS];
     lb_pace *pace[LB_MAX_BLOCKS];
     lb_record *record[LB_MAX_BLOCKS];
-    double fleet_ns;                /* the latency of all together; 0: nothing is known */
+    union {
+        double fleet_ns;            /* the latency of all together; 0: nothing is known */
+        double fleet_octaves;       /* or: of ns, as above */
+    };
     uint64_t faded_ns;              /* when what was learnt last faded; 0: not yet */
 } lb_state;
 
