@@ -43,20 +43,19 @@ void lb_batch_turns(const lb_batch *batch, int32_t *out, uint32_t n) {
     }
 }
 
-static uint32_t key_of_group(const lb_batch *batch, const lb_key *key) {
-    const lb_group *group = batch->group;
-    lb_walk walk = {.key = *key, .peek = true};
-    uint32_t i = batch->up->spec.policy->walk(group->policy_state, group->view, &walk);
-    return i == LB_NONE ? LB_NONE : main_index(group->view, i);
-}
-
-/* Where the walk names nobody, the single choice's rule: it reads the same picture only. */
+/* Where the walk names nobody, the single choice's rule: it reads the same picture only.  One walk serves all keys: what
+ * a policy keeps in it is set at step 0. */
 void lb_batch_keys(const lb_batch *batch, const lb_key *keys, int32_t *out, uint32_t n) {
+    const lb_group *group = batch->group;
+    const lb_policy *policy = batch->up->spec.policy;
+    lb_walk walk = {.peek = true};
     for (uint32_t i = 0; i < n; i++) {
 #if defined(__GNUC__)
         if (i + KEYS_AHEAD < n) __builtin_prefetch(keys[i + KEYS_AHEAD].text.data);
 #endif
-        out[i] = (int32_t)key_of_group(batch, &keys[i]);
+        walk.key = keys[i];
+        uint32_t member = policy->walk(group->policy_state, group->view, &walk);
+        out[i] = (int32_t)(member == LB_NONE ? LB_NONE : main_index(group->view, member));
     }
 }
 
