@@ -2,7 +2,9 @@
 
 import collections
 import inspect
+import math
 import pathlib
+import random
 
 import pytest
 from hypothesis import given
@@ -29,7 +31,7 @@ CASES = {
         {"choices": 3, "active_request_bias": 4},
     ],
     "peak_ewma": [{}, {"decay": 0.5, "choices": 4}],
-    "adaptive": [{}, {"gain": 1, "tau": 0.25}, {"gain": 0}],
+    "adaptive": [{}, {"gain": 1, "tau": 0.25}, {"gain": 0}, {"gain": 100, "tau": 0.001}, {"tau": 3600}],
 }
 TWINS = {
     "first": twins.First,
@@ -269,6 +271,76 @@ def test_adaptive_forgets_nobody_at_one_call_at_a_time():
     turn = iter(range(10**6))
     counts = serve(up, clock, 20_000, lambda i: (0.010 + 0.0001 * ((next(turn) * 7919) % 100), False))
     assert min(counts.values()) > 1000, counts
+
+
+NOISE = {
+    "uniform": lambda rng: rng.uniform(0.010, 0.020),
+    "exponential": lambda rng: 1e-6 + rng.expovariate(100),
+    "log-normal": lambda rng: rng.lognormvariate(math.log(0.010), 1.27),  # deviation twice the mean
+}
+
+
+@pytest.mark.parametrize("noise", NOISE)
+def test_adaptive_leaves_no_equal_target_alone(noise):
+    """One call at a time for ten minutes: nobody waits longer than 7 tau, nobody has less than a fifth of its share."""
+    up, clock = upstream("adaptive", [1, 1, 1, 1])
+    rng, counts, last, longest = random.Random(7), collections.Counter(), [clock.now] * 4, 0.0
+    for _ in range(30_000):
+        call = up.acquire()
+        member = call.target.index
+        counts[member] += 1
+        longest, last[member] = max(longest, clock.now - last[member]), clock.now
+        clock.advance(0.02)
+        call.done(latency=NOISE[noise](rng))
+    longest = max(longest, *(clock.now - moment for moment in last))
+    assert longest < 7 * 3.0
+    assert min(counts.values()) > 30_000 / 4 / 5, counts
+
+
+def test_adaptive_finds_out_that_a_target_has_recovered():
+    """At one call at a time, when nothing but trying can tell."""
+    up, clock = upstream("adaptive", [1, 1, 1, 1])
+    counts = serve(up, clock, 4000, lambda i: (0.2 if i == 2 else 0.01, False))
+    assert counts[2] < 20
+    serve(up, clock, 6000, lambda _: (0.01, False))
+    counts = serve(up, clock, 4000, lambda _: (0.01, False))
+    assert abs(counts[2] - 1000) < 50, counts
+
+
+def test_adaptive_counts_who_fails_at_once_as_busy():
+    """A held call a second, and half of the others' traffic would be 1,000."""
+    up, clock = upstream("adaptive", [1, 1, 1, 1])
+    counts = serve(up, clock, 4000, lambda i: (0.0001, True) if i == 1 else (0.01, False))
+    assert 1 <= counts[1] <= 22
+
+
+def test_adaptive_splits_evenly_where_everybody_fails_or_is_slow():
+    for latency, failed in ((0.0001, True), (500.0, True), (500.0, False)):
+        up, clock = upstream("adaptive", [1, 1, 1, 1])
+        counts = serve(up, clock, 4000, lambda _, answer=(latency, failed): answer)
+        assert all(abs(counts[i] - 1000) < 50 for i in range(4)), (latency, failed, counts)
+
+
+def test_adaptive_is_tried_evenly_again_after_a_long_silence():
+    up, clock = upstream("adaptive", [1, 1, 1, 1])
+    serve(up, clock, 2000, lambda i: (0.2 if i == 2 else 0.01, False))
+    clock.advance(86_400)
+    assert sorted(up.pick().index for _ in range(4)) == [0, 1, 2, 3]
+
+
+def test_adaptive_holds_calls_by_weight_whatever_the_weights():
+    """The twin agrees up to the largest weight, and what is held follows the weights while nothing is known."""
+    weights = [1, 1_000_000, 7, 999_983, 250_000]
+    pair = Pair("adaptive", {}, weights, 11)
+    for _ in range(2000):
+        pair.acquire()
+    held = collections.Counter(call.target.index for call in pair.calls)
+    assert all(abs(held[i] - 2000 * weights[i] / sum(weights)) < 2 for i in range(5)), held
+    for i in range(1500):
+        pair.done(i * 7, 0.001 * (1 + i % 50), failed=i % 13 == 0)
+        pair.clock.advance(0.01)
+        pair.acquire()
+    pair.end()
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), -1, 0.5, 5, "1", True])

@@ -8,7 +8,7 @@
  *   member      weight 2    weight 5    not usable  weight 1         a cell for each usable target in the order of slots,
  *   inverse    [ 1.33   ,    0.53   ,    +inf    ,  2.67   ]         1 / u, and for short gaps between them
  *   run         in_flight -> slot 3 4 5 6   ratio -> slot 3 4 5 6    cells whose slots follow each other in State
- *   score      [  4.0   ,    1.13   ,    +inf    ,   7.0   ]         one pass writes, one finds the least, one its place
+ *   score      [ 6.67   ,    1.13   ,    +inf    , 12.33   ]         one pass writes, one finds the least, one its place
  *
  * Weight  divides the load, not the whole: an idle target serves at once, whatever its weight, so what its calls take
  *         says more than how many it could take.  Were all divided, a weight that says how fast a target is would
@@ -31,7 +31,8 @@
  *         the next pick gained 0 to 8 % over plain draws, and nothing with 8 proxies.
  * Cost    pick O(n (step + 1)) to 128 targets, sixteen at a time; O(1) above.  observe O(1), tick O(slots),
  *         build O(n log n).  Memory 100 bytes a target to 128, 20 above.
- * Keeps   pick() moves the turn: one caller at a time.  Scores are float32, rounded after each operation, positive
+ * Keeps   pace.calls and pace.octaves are what is known of a target; fleet_octaves the fleet's mean.
+ *         pick() moves the turn: one caller at a time.  Scores are float32, rounded after each operation, positive
  *         (so that they order as their bits do) or +inf.
  */
 #include "base/alloc.h"
@@ -48,7 +49,7 @@
 #define STEPS 16u                   /* that are answered exactly */
 #define DRAWS 8u
 
-#define IDLE 0.25f                  /* of a call: the load of an idle target, for its weight */
+#define IDLE 0.25f                  /* of a call: the load of an idle target; above 0, or +inf would be lost */
 #define DOUBT 2                     /* calls: what nothing being known weighs */
 #define NEAR (1.0 / 16)             /* octaves */
 #define CLIP 3.0                    /* octaves */
