@@ -14,6 +14,7 @@ import pytest
 
 import balancer_format
 import lbcore
+from bodies import built
 
 CASES = json.loads((pathlib.Path(__file__).parent / "golden/badinput/configs.json").read_text())["cases"]
 LOADERS = {"balancer": balancer_format.load, "balancer-json-text": balancer_format.load_text}
@@ -21,21 +22,6 @@ MINE = [case for case in CASES if case["format"] in LOADERS]
 REJECTED = [case for case in MINE if case["expect"] == "reject"]
 ACCEPTED = [case for case in MINE if case["expect"] == "accept"]
 PEAK = pathlib.Path("/proc/self/clear_refs")
-
-
-def built(part):
-    """A body as Python data."""
-    if isinstance(part, list):
-        return [built(item) for item in part]
-    if not isinstance(part, dict):
-        return part
-    if set(part) == {"repeat", "times"}:
-        return built(part["repeat"]) * part["times"]
-    if set(part) == {"join"}:
-        return "".join(map(built, part["join"]))
-    if set(part) == {"float"}:
-        return float(part["float"])
-    return {key: built(value) for key, value in part.items()}
 
 
 def loaded(case):

@@ -210,3 +210,14 @@ def test_nobody_usable_is_the_same_with_and_without_arguments(call):
     empty = lbcore.Upstream("empty", [])
     with pytest.raises(lbcore.NoTarget, match="empty"):
         eval(f"empty.{call}", {"empty": empty})
+
+
+def test_a_clock_that_fails_leaves_the_call_to_be_done_again():
+    times = iter([1.0, 2.0, float("nan"), 3.0])
+    up = lbcore.Upstream("u", ["a:1"], "adaptive", clock=lambda: next(times))
+    call = up.acquire()
+    with pytest.raises(ValueError, match="clock"):
+        call.done()
+    assert up.targets[0].in_flight == 1
+    call.done()
+    assert up.targets[0].in_flight == 0

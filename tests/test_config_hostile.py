@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lbcore
+from bodies import built
 
 HERE = pathlib.Path(__file__).parent
 CASES = json.loads((HERE / "golden/badinput/configs.json").read_text())["cases"]
@@ -37,21 +38,6 @@ SHORT = {
 }  # fmt: skip
 FEATURES = [case["objects"] for name in ("attach", "gateways", "rules") for case in
             yaml.safe_load((HERE / f"golden/config/{name}.yaml").read_text())]  # fmt: skip
-
-
-def built(part):
-    """A body of configs.json as Python data."""
-    if isinstance(part, list):
-        return [built(item) for item in part]
-    if not isinstance(part, dict):
-        return part
-    if set(part) == {"repeat", "times"}:
-        return built(part["repeat"]) * part["times"]
-    if set(part) == {"join"}:
-        return "".join(map(built, part["join"]))
-    if set(part) == {"float"}:
-        return float(part["float"])
-    return {key: built(value) for key, value in part.items()}
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if c["format"] == "gateway"], ids=lambda c: c["id"])

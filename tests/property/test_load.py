@@ -17,7 +17,6 @@ from twins.load import Model, Places
 from twins.rng import Rng
 
 HOLD_NS = 1_000_000_000  # what the engine does with a failed call of a load-aware policy
-TICKS = True  # whether the engine lets what was learnt fade
 
 SEEDS = st.integers(0, 2**64 - 1)
 WEIGHTS = st.lists(st.integers(0, 20), min_size=1, max_size=12)
@@ -68,7 +67,7 @@ class Pair:
             "u", targets, lbcore.policy(policy, **params), health=None, seed=seed, clock=self.clock
         )
         self.model = Model(
-            maker(policy, params, seed), weights, seed, now_ns=self.now(), hold_ns=HOLD_NS, ticks=TICKS
+            maker(policy, params, seed), weights, seed, now_ns=self.now(), hold_ns=HOLD_NS, ticks=True
         )
         self.weights = list(weights)
         self.calls = []
@@ -264,7 +263,6 @@ def test_a_clock_that_stands_still_or_goes_back_stops_nobody(policy):
     assert {up.pick().index for _ in range(300)} <= {0, 1, 2}
 
 
-@pytest.mark.skipif(not TICKS, reason="the engine does not let fade yet what was learnt")
 def test_adaptive_forgets_nobody_at_one_call_at_a_time():
     """Equal targets with noise: everybody is tried again and again."""
     up, clock = upstream("adaptive", [1, 1, 1, 1])

@@ -74,21 +74,16 @@ cdef class Call:
 
     cdef inline int succeed(self) except -1:
         """What done() without arguments comes to, if no verdict was given."""
-        cdef uint64_t now
-        if self.open:
-            self.open = False
-            self.judged = True
-            now = self.upstream.now() if self.upstream.learns else 0
-            lb_upstream_report(self.upstream.ptr, &self.c, LB_SUCCESS, LB_NEVER, now)
-            lb_upstream_release(self.upstream.ptr, &self.c)
+        if self.open:                           # a clock that fails leaves it open
+            self.succeed_at(self.upstream.now() if self.upstream.learns else 0)
         return 0
 
-    cdef inline void succeed_untimed(self) noexcept:
-        """The same, where the policy does not ask how long calls take."""
+    cdef inline void succeed_at(self, uint64_t now) noexcept:
+        """The same at ``now``; 0 will do where the policy does not ask how long calls take."""
         if self.open:
             self.open = False
             self.judged = True
-            lb_upstream_report(self.upstream.ptr, &self.c, LB_SUCCESS, LB_NEVER, 0)
+            lb_upstream_report(self.upstream.ptr, &self.c, LB_SUCCESS, LB_NEVER, now)
             lb_upstream_release(self.upstream.ptr, &self.c)
 
     cdef int judge(self, lb_verdict verdict, latency) except -1:

@@ -44,8 +44,13 @@ typedef struct lb_view {
     uint32_t *origin;               /* NULL: this is the whole upstream */
 } lb_view;
 
+/* Which member of the whole upstream a member is. */
+static inline uint32_t lb_view_origin(const lb_view *view, uint32_t member) {
+    return view->origin ? view->origin[member] : member;
+}
+
 static inline const lb_name *lb_view_name(const lb_view *view, uint32_t member) {
-    return &view->name[view->origin ? view->origin[member] : member];
+    return &view->name[lb_view_origin(view, member)];
 }
 
 /* A View with room for n members, n_usable and total_weight 0, name and origin NULL; the caller fills weight, full,

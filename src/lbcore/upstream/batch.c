@@ -10,8 +10,6 @@
 
 #define KEYS_AHEAD 16u              /* whose bytes are asked for */
 
-static uint32_t main_index(const lb_view *view, uint32_t i) { return view->origin ? view->origin[i] : i; }
-
 static bool can_split(const lb_upstream *up, bool keyed) {
     const lb_policy *policy = up->spec.policy;
     const lb_group *group = &up->picture->scope[0].group[0];
@@ -55,7 +53,7 @@ void lb_batch_keys(const lb_batch *batch, const lb_key *keys, int32_t *out, uint
 #endif
         walk.key = keys[i];
         uint32_t member = policy->walk(group->policy_state, group->view, &walk);
-        out[i] = (int32_t)(member == LB_NONE ? LB_NONE : main_index(group->view, member));
+        out[i] = (int32_t)(member == LB_NONE ? LB_NONE : lb_view_origin(group->view, member));
     }
 }
 

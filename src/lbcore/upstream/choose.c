@@ -26,8 +26,6 @@ typedef struct choice {
     bool peek;
 } choice;
 
-static uint32_t main_index(const lb_view *view, uint32_t i) { return view->origin ? view->origin[i] : i; }
-
 /* ---- who is passed over ----------------------------------------------------------------------------------------- */
 
 /* ceil(bound * (in flight + 1) * weight / total) + margin.  Counts are cut at 2^28, so that products fit 64 bits. */
@@ -75,8 +73,8 @@ static void note(lb_receipt *receipt, uint32_t member, lb_pass why) {
 /* May candidate i of the group be taken? */
 static bool suits(const choice *c, uint32_t i) {
     lb_pass why = pass_of(c, i);
-    if (why == LB_PASS_NOT) return c->n_taken == 0 || !was_taken(c, main_index(c->group->view, i));
-    if (c->want->receipt && !c->peek) note(c->want->receipt, main_index(c->group->view, i), why);
+    if (why == LB_PASS_NOT) return c->n_taken == 0 || !was_taken(c, lb_view_origin(c->group->view, i));
+    if (c->want->receipt && !c->peek) note(c->want->receipt, lb_view_origin(c->group->view, i), why);
     return false;
 }
 
@@ -131,7 +129,7 @@ static uint32_t choose_in(choice *c, const lb_group *group) {
     c->group = group;
     if (group->view->n_usable == 0) return LB_NONE;
     uint32_t i = c->up->spec.policy->walk ? walk(c) : schedule(c);
-    return i == LB_NONE ? LB_NONE : main_index(group->view, i);
+    return i == LB_NONE ? LB_NONE : lb_view_origin(group->view, i);
 }
 
 /* ---- which group ------------------------------------------------------------------------------------------------ */
@@ -214,7 +212,7 @@ uint32_t lb_upstream_pick_key(lb_upstream *up, const lb_key *key, uint64_t now_n
         const lb_group *group = &up->picture->scope[0].group[0];
         lb_walk first = {.key = *key, .rng = &up->rng};
         uint32_t i = up->spec.policy->walk(group->policy_state, group->view, &first);
-        if (i != LB_NONE) return main_index(group->view, i);
+        if (i != LB_NONE) return lb_view_origin(group->view, i);
     }
     lb_want want = {.key = key};
     return lb_upstream_choose(up, &want, 0);
@@ -247,7 +245,7 @@ static const lb_group *group_with(const lb_scope *scope, uint32_t member, uint32
     for (uint32_t g = 0; g < scope->n_groups; g++) {
         const lb_view *view = scope->group[g].view;
         for (*place = 0; *place < view->n_members; ++*place)
-            if (main_index(view, *place) == member) return &scope->group[g];
+            if (lb_view_origin(view, *place) == member) return &scope->group[g];
     }
     return NULL;
 }

@@ -33,8 +33,6 @@ typedef struct frame {
     uint32_t *map;                  /* by a group's member: its index in the old group */
 } frame;
 
-static uint32_t main_index(const lb_view *view, uint32_t i) { return view->origin ? view->origin[i] : i; }
-
 static bool is_keyed(const frame *f) { return f->up->spec.policy->walk != NULL; }
 
 /* ---- a group's View --------------------------------------------------------------------------------------------- */
@@ -69,7 +67,7 @@ static lb_status new_view(frame *f, lb_group *group, lb_error *err) {
 static void panic(const frame *f, lb_view *view, uint32_t priority) {
     for (uint32_t i = 0; i < view->n_members; i++) {
         const lb_record *record = lb_record_of(f->up->state, view->slot[i]);
-        if (f->picture->members->place[main_index(view, i)].priority != priority) continue;
+        if (f->picture->members->place[lb_view_origin(view, i)].priority != priority) continue;
         if (!(record->off & LB_OFF_DRAINING)) view->weight[i] = view->full[i];
     }
 }
@@ -87,12 +85,12 @@ static void weigh_localities(const frame *f, lb_view *view) {
     const lb_place *place = f->picture->members->place;
     uint64_t full[LB_MAX_LOCALITIES] = {0}, weight[LB_MAX_LOCALITIES] = {0}, total = 0;
     for (uint32_t i = 0; i < view->n_members; i++) {
-        const lb_place *mine = &place[main_index(view, i)];
+        const lb_place *mine = &place[lb_view_origin(view, i)];
         if (view->full[i] && !full[mine->locality]) total += weight[mine->locality] = mine->locality_weight;
         full[mine->locality] += view->full[i];
     }
     for (uint32_t i = 0; i < view->n_members; i++) {
-        uint32_t at = place[main_index(view, i)].locality;
+        uint32_t at = place[lb_view_origin(view, i)].locality;
         uint64_t share = total && full[at] ? MILLION * weight[at] / total * view->full[i] / full[at] : 0;
         if (share == 0 && view->full[i] && weight[at]) share = 1;
         view->full[i] = (uint32_t)share;
@@ -111,7 +109,7 @@ static uint64_t locality_share(const frame *f, const lb_group *group) {
     }
     if (n_usable == 0) return 0;
     uint64_t percent = most * n_usable / n_all;
-    return f->picture->members->place[main_index(view, 0)].locality_weight * (percent < 100 ? percent : 100);
+    return f->picture->members->place[lb_view_origin(view, 0)].locality_weight * (percent < 100 ? percent : 100);
 }
 
 /* ---- which groups there are ------------------------------------------------------------------------------------- */
@@ -168,9 +166,9 @@ static const lb_group *same_group(const lb_scope *old, const lb_group *group) {
 static const uint32_t *map_group(frame *f, const lb_group *group, const lb_group *before) {
     if (group->borrowed && before->borrowed) return f->old_index;
     for (uint32_t i = 0; i < f->old->view->n_members; i++) f->local[i] = LB_NONE;
-    for (uint32_t i = 0; i < before->view->n_members; i++) f->local[main_index(before->view, i)] = i;
+    for (uint32_t i = 0; i < before->view->n_members; i++) f->local[lb_view_origin(before->view, i)] = i;
     for (uint32_t i = 0; i < group->view->n_members; i++) {
-        uint32_t old = f->old_index[main_index(group->view, i)];
+        uint32_t old = f->old_index[lb_view_origin(group->view, i)];
         f->map[i] = old == LB_NONE ? LB_NONE : f->local[old];
     }
     return f->map;

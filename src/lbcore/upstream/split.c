@@ -65,7 +65,8 @@ static lb_status build(lb_split *split, const lb_split_spec *spec, const lb_spli
     lb_policy_defaults(split->policy, param);
     if (!spec->name) param[PHASE] = 0;
     bool alike = previous && previous->policy == split->policy;
-    return split->policy->build(&split->schedule, split->view, param, alike ? previous->schedule : NULL, old_index, err);
+    const void *before = alike ? previous->schedule : NULL;
+    return split->policy->build(&split->schedule, split->view, param, before, old_index, err);
 }
 
 lb_status lb_split_new(lb_split **out, const lb_split_spec *spec, const lb_split *previous, const uint32_t *old_index,

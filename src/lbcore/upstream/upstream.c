@@ -43,7 +43,8 @@ static lb_status check_rules(const lb_upstream_spec *spec, lb_error *err) {
 static lb_status check_spec(const lb_upstream_spec *spec, lb_error *err) {
     lb_status status = check_rules(spec, err);
     const lb_param *param = spec->policy->params;
-    for (uint32_t i = 0; param && param[i].name && !status; i++) status = lb_param_check(&param[i], spec->param[i], err);
+    for (uint32_t i = 0; param && param[i].name && !status; i++)
+        status = lb_param_check(&param[i], spec->param[i], err);
     if (status) return status;
     return spec->policy->check ? spec->policy->check(spec->param, err) : LB_OK;
 }
