@@ -16,7 +16,7 @@
 #include "base/str.h"
 #include "hash/hash.h"
 #include "hash/xxh64.h"
-#include "health/passive.h"
+#include "health/checks.h"
 #include "policy/policy.h"
 #include "policy/round_robin.h"
 #include "route/route.h"

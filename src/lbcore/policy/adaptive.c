@@ -31,7 +31,7 @@
  *         the next pick gained 0 to 8 % over plain draws, and nothing with 8 proxies.
  * Cost    pick O(n (step + 1)) to 128 targets, sixteen at a time; O(1) above.  observe O(1), tick O(slots),
  *         build O(n log n).  Memory 100 bytes a target to 128, 20 above.
- * Keeps   pace.calls and pace.octaves are what is known of a target; fleet_octaves the fleet's mean.
+ * Keeps   pace.calls and pace.octaves are what is known of a target; common->fleet the fleet's mean, in octaves.
  *         pick() moves the turn: one caller at a time.  Scores are float32, rounded after each operation, positive
  *         (so that they order as their bits do) or +inf.
  */
@@ -180,34 +180,37 @@ static void observe(const void *st, lb_state *places, uint32_t slot, const lb_se
     (void)st;
     if (seen->latency_ns == 0) return;
     double octaves = lb_octaves((double)seen->latency_ns);
-    if (seen->failed && !(places->fleet_octaves > 0 && octaves >= places->fleet_octaves)) return;
-    lb_pace *pace = lb_pace_of(places, slot);
-    pace->calls += 1;
-    pace->octaves += (octaves - pace->octaves) / pace->calls;
-    *lb_ratio_of(places, slot) = ratio_of(pace, places->fleet_octaves);
-}
-
-typedef struct sum { double calls, octaves; } sum;
-
-static void fade(lb_pace *pace, uint32_t n, double left, sum *all) {
-    for (uint32_t i = 0; i < n; i++) {
-        double calls = pace[i].calls * left;
-        pace[i].calls = calls > FORGOTTEN ? calls : 0;
-        all->calls += pace[i].calls;
-        all->octaves += pace[i].calls * pace[i].octaves;
-    }
+    double fleet = lb_fleet(places);
+    if (seen->failed && !(fleet > 0 && octaves >= fleet)) return;
+    lb_pace pace = lb_pace_read(places, slot);
+    pace.calls += 1;
+    pace.octaves += (octaves - pace.octaves) / pace.calls;
+    lb_pace_note(places, slot, pace);
+    *lb_ratio_of(places, slot) = ratio_of(&pace, fleet);
 }
 
 /* The fleet stays what it was while nothing is known of anybody. */
+static void fade(lb_state *places, double left) {
+    double calls = 0, octaves = 0;
+    for (uint32_t slot = 0; slot < places->n_slots; slot++) {
+        lb_pace pace = lb_pace_read(places, slot);
+        double rest = pace.calls * left;
+        pace.calls = rest > FORGOTTEN ? rest : 0;
+        lb_pace_note(places, slot, pace);
+        calls += pace.calls;
+        octaves += pace.calls * pace.octaves;
+    }
+    if (calls > 0) lb_word_note_double(&places->common->fleet, octaves / calls);
+}
+
 static void tick(const void *st, lb_state *places, uint64_t now_ns) {
     const state *s = st;
-    double left = lb_learn_fade(places, now_ns, s->rate);
-    sum all = {0, 0};
-    for (uint32_t block = 0, n; (n = lb_block_used(places, block)) > 0; block++) fade(places->pace[block], n, left, &all);
-    if (all.calls > 0) places->fleet_octaves = all.octaves / all.calls;
-    for (uint32_t block = 0, n; (n = lb_block_used(places, block)) > 0; block++)
-        for (uint32_t i = 0; i < n; i++)
-            places->ratio[block][i] = ratio_of(&places->pace[block][i], places->fleet_octaves);
+    double left;
+    if (lb_learn_fade(places, now_ns, s->rate, &left)) fade(places, left);
+    for (uint32_t slot = 0; slot < places->n_slots; slot++) {
+        lb_pace pace = lb_pace_read(places, slot);
+        *lb_ratio_of(places, slot) = ratio_of(&pace, lb_fleet(places));
+    }
 }
 
 /* ---- building --------------------------------------------------------------------------------------------------- */

@@ -18,7 +18,7 @@
  *         that follow in the list.
  * Cost    pick O(n), peek O(n * step) up to 16 steps; build O(n); 8 bytes a target, and its pace in State.
  * Keeps   in State, so that all Views of an upstream see one order: pace.stamp_ns is the turn at which a target was
- *         filed, pace.mean_ns what it had in flight then (ENDED: a call has ended since), fleet_ns counts the turns.
+ *         filed, pace.mean_ns what it had in flight then (ENDED: a call has ended since), common->fleet counts the turns.
  *         Without State (backends of a split) the same stands here.  pick() writes both: one caller at a time.
  */
 #include "base/alloc.h"
@@ -45,16 +45,23 @@ typedef struct state {
     lb_pace before;                 /* its pace before */
 } state;
 
-static lb_pace *pace_of(state *s, const lb_view *view, uint32_t member) {
-    return s->own ? &s->own[member] : lb_pace_of(view->state, view->slot[member]);
+static lb_pace pace_of(const state *s, const lb_view *view, uint32_t member) {
+    return s->own ? s->own[member] : lb_pace_read(view->state, view->slot[member]);
 }
+
+static void note_pace(state *s, const lb_view *view, uint32_t member, lb_pace pace) {
+    if (s->own) s->own[member] = pace;
+    else lb_pace_note(view->state, view->slot[member], pace);
+}
+
+static double turns_of(const lb_state *places) { return lb_word_glance_double(&places->common->fleet); }
 
 /* The first of `n` turns; exact up to 2^53 of them. */
 static uint64_t next_turn(state *s, const lb_view *view, uint32_t n) {
-    double *turns = s->own ? &s->own_turns : &view->state->fleet_ns;
-    uint64_t first = (uint64_t)*turns + 1;
-    *turns += n;
-    return first;
+    double turns = s->own ? s->own_turns : turns_of(view->state);
+    if (s->own) s->own_turns = turns + n;
+    else lb_word_note_double(&view->state->common->fleet, turns + n);
+    return (uint64_t)turns + 1;
 }
 
 static uint32_t load_of(const lb_view *view, uint32_t member) {
@@ -68,10 +75,10 @@ static bool is_filed(const lb_pace *pace, uint32_t n) { return pace->mean_ns == 
 /* As it will stand after settle(). */
 static candidate look_at(state *s, const lb_view *view, uint32_t place) {
     uint32_t member = view->usable[place], n = load_of(view, member);
-    const lb_pace *pace = pace_of(s, view, member);
-    candidate c = {n ? ((uint64_t)n + 1) * SCALE / view->weight[member] : 0, pace->stamp_ns, place};
+    const lb_pace pace = pace_of(s, view, member);
+    candidate c = {n ? ((uint64_t)n + 1) * SCALE / view->weight[member] : 0, pace.stamp_ns, place};
     if (s->n_back && s->back[member]) c.turn = UNFILED + s->back[member];
-    else if (!is_filed(pace, n)) c.turn = UNFILED + s->n_back + 1;
+    else if (!is_filed(&pace, n)) c.turn = UNFILED + s->n_back + 1;
     return c;
 }
 
@@ -110,9 +117,7 @@ static uint32_t peek(state *s, const lb_view *view, uint32_t step) {
 /* ---- filing ----------------------------------------------------------------------------------------------------- */
 
 static void file(state *s, const lb_view *view, uint32_t member, uint64_t turn) {
-    lb_pace *pace = pace_of(s, view, member);
-    pace->stamp_ns = turn;
-    pace->mean_ns = load_of(view, member);
+    note_pace(s, view, member, (lb_pace){.stamp_ns = turn, .mean_ns = load_of(view, member)});
 }
 
 static void file_back(state *s, const lb_view *view) {
@@ -128,19 +133,19 @@ static void settle(state *s, const lb_view *view) {
     if (s->n_back) file_back(s, view);
     for (uint32_t place = 0; place < view->n_usable; place++) {
         uint32_t member = view->usable[place];
-        lb_pace *pace = pace_of(s, view, member);
-        bool known = is_filed(pace, load_of(view, member));
-        file(s, view, member, known ? pace->stamp_ns : next_turn(s, view, 1));
+        lb_pace pace = pace_of(s, view, member);
+        bool known = is_filed(&pace, load_of(view, member));
+        file(s, view, member, known ? pace.stamp_ns : next_turn(s, view, 1));
     }
 }
 
 /* With the request that is being placed. */
 static uint32_t take(state *s, const lb_view *view, candidate c) {
     uint32_t member = view->usable[c.place];
-    lb_pace *pace = pace_of(s, view, member);
     s->last = c;
-    s->before = *pace;
-    *pace = (lb_pace){.stamp_ns = next_turn(s, view, 1), .mean_ns = (double)load_of(view, member) + 1};
+    s->before = pace_of(s, view, member);
+    uint64_t turn = next_turn(s, view, 1);
+    note_pace(s, view, member, (lb_pace){.stamp_ns = turn, .mean_ns = (double)load_of(view, member) + 1});
     return member;
 }
 
@@ -152,13 +157,15 @@ static uint32_t pick(void *st, const lb_view *view, const lb_ask *ask) {
         settle(s, view);
         return take(s, view, least_after(s, view, NULL));
     }
-    *pace_of(s, view, view->usable[s->last.place]) = s->before;
+    note_pace(s, view, view->usable[s->last.place], s->before);
     return take(s, view, follower(s, view, s->last, ask->step));
 }
 
 static void observe(const void *st, lb_state *places, uint32_t slot, const lb_seen *seen) {
     (void)st, (void)seen;
-    *lb_pace_of(places, slot) = (lb_pace){.stamp_ns = (uint64_t)++places->fleet_ns, .mean_ns = ENDED};
+    double turn = turns_of(places) + 1;
+    lb_word_note_double(&places->common->fleet, turn);
+    lb_pace_note(places, slot, (lb_pace){.stamp_ns = (uint64_t)turn, .mean_ns = ENDED});
 }
 
 /* ---- build ------------------------------------------------------------------------------------------------------ */

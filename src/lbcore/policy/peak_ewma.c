@@ -41,7 +41,7 @@ static const lb_param params[] = {
 /* ---- choosing --------------------------------------------------------------------------------------------------- */
 
 static double estimate_of(const lb_view *view, uint32_t member, uint32_t in_flight) {
-    double known = view->state ? lb_pace_of(view->state, view->slot[member])->mean_ns : 0;
+    double known = view->state ? lb_pace_read(view->state, view->slot[member]).mean_ns : 0;
     if (known > 0) return known;
     return in_flight ? BUSY_NEWCOMER_NS : 0;
 }
@@ -69,37 +69,38 @@ static uint32_t pick(void *st, const lb_view *view, const lb_ask *ask) {
 static double counted_ns(const lb_state *places, const lb_seen *seen) {
     double latency = (double)seen->latency_ns;
     if (!seen->failed) return latency;
-    double least = places->fleet_ns > 0 ? places->fleet_ns * FAILED_TIMES : FAILED_ALONE_NS;
+    double fleet = lb_fleet(places), least = fleet > 0 ? fleet * FAILED_TIMES : FAILED_ALONE_NS;
     return latency > least ? latency : least;
 }
 
 static void observe(const void *st, lb_state *places, uint32_t slot, const lb_seen *seen) {
     const state *s = st;
     if (seen->latency_ns == 0) return;
-    lb_pace *pace = lb_pace_of(places, slot);
+    lb_pace pace = lb_pace_read(places, slot);
     double latency = counted_ns(places, seen);
-    uint64_t since = pace->stamp_ns > places->faded_ns ? pace->stamp_ns : places->faded_ns;
-    if (latency > pace->mean_ns) {
-        pace->mean_ns = latency;
+    uint64_t faded_ns = lb_faded_ns(places), since = pace.stamp_ns > faded_ns ? pace.stamp_ns : faded_ns;
+    if (latency > pace.mean_ns) {
+        pace.mean_ns = latency;
     } else {
         double fresh = 1 - lb_decay_between(since, seen->now_ns, s->rate);
-        pace->mean_ns += (latency - pace->mean_ns) * fresh;
+        pace.mean_ns += (latency - pace.mean_ns) * fresh;
     }
-    pace->stamp_ns = seen->now_ns;
+    pace.stamp_ns = seen->now_ns;
+    lb_pace_note(places, slot, pace);
     if (!seen->failed) lb_learn_fleet(places, latency);
-}
-
-static void fade(lb_pace *pace, uint32_t n, double left) {
-    for (uint32_t i = 0; i < n; i++) {
-        double rest = pace[i].mean_ns * left;
-        if (pace[i].mean_ns > 0) pace[i].mean_ns = rest > 1 ? rest : 1;
-    }
 }
 
 static void tick(const void *st, lb_state *places, uint64_t now_ns) {
     const state *s = st;
-    double left = lb_learn_fade(places, now_ns, s->rate);
-    for (uint32_t block = 0, n; (n = lb_block_used(places, block)) > 0; block++) fade(places->pace[block], n, left);
+    double left;
+    if (!lb_learn_fade(places, now_ns, s->rate, &left)) return;
+    for (uint32_t slot = 0; slot < places->n_slots; slot++) {
+        lb_pace pace = lb_pace_read(places, slot);
+        if (!(pace.mean_ns > 0)) continue;
+        double rest = pace.mean_ns * left;
+        pace.mean_ns = rest > 1 ? rest : 1;
+        lb_pace_note(places, slot, pace);
+    }
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */

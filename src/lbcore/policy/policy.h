@@ -9,6 +9,7 @@
 
 #include "base/rng.h"
 #include "base/str.h"
+#include "target/backing.h"
 #include "target/view.h"
 
 #define LB_MAX_PARAMS 8
@@ -69,6 +70,10 @@ typedef struct lb_replay {
     const uint32_t *table;          /* member indices */
     uint32_t n;                     /* the period */
     uint32_t cursor;                /* next turn, < n */
+    uint32_t n_taken;               /* of shared turns, by this worker */
+    bool alike;                     /* every worker with the same View has the same turns */
+    lb_cursor *shared;              /* whose turns all workers take; NULL: our own cursor counts */
+    uint64_t base;                  /* of shared turns: a multiple of n, not far below */
 } lb_replay;
 
 typedef struct lb_policy {
@@ -122,7 +127,25 @@ lb_status lb_param_check(const lb_param *param, double value, lb_error *err);
 /* The number of parameters of a policy, and its defaults into param[LB_MAX_PARAMS]. */
 uint32_t lb_policy_defaults(const lb_policy *policy, double *param);
 
+/* The place of turn t in the period. */
+static inline uint32_t lb_replay_place(lb_replay *replay, uint64_t t) {
+    uint64_t at = t - replay->base;
+    if (at >= replay->n) {
+        at = t % replay->n;
+        replay->base = t - at;
+    }
+    return (uint32_t)at;
+}
+
+/* Take a turn of those that all workers share. */
+static inline uint32_t lb_replay_take(lb_replay *replay) {
+    replay->n_taken++;
+    replay->cursor = lb_replay_place(replay, atomic_fetch_add_explicit(&replay->shared->turn, 1, memory_order_relaxed));
+    return replay->cursor;
+}
+
 static inline uint32_t lb_replay_next(lb_replay *replay) {
+    if (replay->shared) return replay->table[lb_replay_take(replay)];
     uint32_t turn = replay->cursor, next = turn + 1;
     replay->cursor = next == replay->n ? 0 : next;
     return replay->table[turn];

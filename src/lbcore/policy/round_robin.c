@@ -16,6 +16,8 @@
  * Change  build() with `previous` takes over the debts as they are at its cursor.  A newcomer starts at 0.  What
  *         leaves, with the crumbs of rounding, is spread over those that stay, by weight.  A debt beyond 2 picks is
  *         clipped, and what was clipped cancels debts of the other sign.
+ * Shared  where the View is `alike`, the schedule begins at its beginning and takes nothing over, so that all workers
+ *         have the same; with a shared cursor a worker records up to the turn it was given.
  * Ties    by an order shuffled from the seed: view->usable from a drawn place on, round to it, then by Fisher-Yates; of
  *         more than 1,024 targets each 8 by themselves.  So neighbours stay neighbours where not all fit the cache, and
  *         two workers still begin at different places.  The phase is lb_rng_next() % period, drawn after it.
@@ -83,8 +85,16 @@ static void record(state *s) {
     if (s->head == 0) end_period(s);
 }
 
+/* The first period of a schedule from its beginning is exact: `head` is the first turn not recorded, until all are. */
+static uint32_t turn_at(state *s, uint32_t at) {
+    while (!s->replay.table && s->head <= at) record(s);
+    return s->turn[at];
+}
+
 static uint32_t peek(state *s, uint32_t step) {
     if (step >= s->replay.n) return LB_NONE;
+    if (s->replay.shared)
+        return turn_at(s, lb_replay_place(&s->replay, lb_word_glance(&s->replay.shared->turn) + step));
     while (!s->replay.table && s->ahead <= step) record(s);
     uint32_t at = s->replay.cursor + step;
     return s->turn[at < s->replay.n ? at : at - s->replay.n];
@@ -95,6 +105,7 @@ static uint32_t pick(void *st, const lb_view *view, const lb_ask *ask) {
     state *s = st;
     if (view->n_usable == 0) return LB_NONE;
     if (ask->peek) return peek(s, ask->step);
+    if (s->replay.shared) return turn_at(s, lb_replay_take(&s->replay));
     if (s->replay.table) return lb_replay_next(&s->replay);
     if (s->ahead == 0) record(s);
     s->ahead--;
@@ -250,6 +261,7 @@ static lb_status make_schedule(state *s, const lb_view *view, bool from_start, c
     if (old) status = take_over(s, view, old, old_index, err);
     else lb_quota_start(&s->quota, NULL, from_start ? 0 : lb_rng_next(&rng) % s->quota.period);
     if (status == LB_OK && s->left) begin_period(s);
+    s->replay.alike = view->alike && s->left;
     return status;
 }
 
@@ -268,7 +280,9 @@ static lb_status build(void **out, const lb_view *view, const double *param, con
     state *s = lb_alloc_zero(1, sizeof *s);
     if (!s) return lb_no_memory(err, "policy");
     s->n_members = view->n_members;
-    lb_status status = view->n_usable ? make_schedule(s, view, param[PHASE] == 0, previous, old_index, err) : LB_OK;
+    bool from_start = param[PHASE] == 0 || view->alike;
+    const void *old = view->alike ? NULL : previous;
+    lb_status status = view->n_usable ? make_schedule(s, view, from_start, old, old_index, err) : LB_OK;
     if (status) destroy(s);
     else *out = s;
     return status;

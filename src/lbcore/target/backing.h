@@ -22,7 +22,7 @@ typedef struct lb_mark {
 
 /* Where a shared schedule stands: the number of turns taken by all workers. */
 typedef struct lb_cursor {
-    _Alignas(64) lb_word fingerprint;
+    lb_word fingerprint;
     lb_word turn;
     lb_word users;                  /* a bit for each worker's row */
     lb_word spare[5];
@@ -47,7 +47,8 @@ typedef struct lb_backing {
     lb_counter *(*row)(void *context);
     uint32_t (*others)(void *context, uint32_t place);          /* calls in the rows of the other workers */
 
-    /* The cursor of a schedule that all workers compute alike; NULL where none is to be had: it is then private. */
+    /* The cursor of a schedule that all workers compute alike; NULL where none is to be had: it is then private.
+     * cursor() counts one user more in this process, drop() one less. */
     lb_cursor *(*cursor)(void *context, uint64_t fingerprint);
     void (*drop)(void *context, lb_cursor *cursor);
 

@@ -16,9 +16,8 @@
 #ifndef LBCORE_TARGET_RECORD_H
 #define LBCORE_TARGET_RECORD_H
 
+#include "base/status.h"
 #include "base/word.h"
-
-#define LB_NEVER UINT64_MAX         /* a time that does not come */
 
 /* Why a target is not usable; several may hold at once.  0: it is healthy. */
 enum {
@@ -38,7 +37,7 @@ enum {
 #define LB_CHECKS_UNHEALTHY (1ull << 63)    /* in record.checks: the state takes no traffic */
 
 typedef struct lb_record {
-    _Alignas(64) lb_word ejected_until_ns;
+    lb_word ejected_until_ns;
     lb_word held_until_ns;
     lb_word drain_until_ns;
     lb_word marks;
@@ -57,7 +56,7 @@ _Static_assert(sizeof(lb_record) == 128, "two cache lines");
 
 /* What the targets of one upstream have in common, for all of its workers. */
 typedef struct lb_common {
-    _Alignas(64) lb_word epoch;     /* goes up with each change of a target's state: pictures made before are old */
+    lb_word epoch;                  /* goes up with each change of a target's state: pictures made before are old */
     lb_word judged;                 /* the last interval that outlier detection has judged */
     lb_word faded_ns;               /* when what was learnt last faded; 0: not yet */
     lb_word fleet;                  /* a double: the latency of all together, in the policy's unit; 0: unknown */

@@ -40,6 +40,7 @@ typedef struct lb_view {
     uint32_t *full;
     uint32_t *slot;
     void **user;
+    bool alike;                     /* workers share its schedule: what is built must depend on the View alone */
     const lb_name *name;            /* of the whole upstream: use lb_view_name(); NULL where members have none */
     uint32_t *origin;               /* NULL: this is the whole upstream */
 } lb_view;

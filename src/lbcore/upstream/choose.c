@@ -30,7 +30,7 @@ typedef struct choice {
 
 /* ceil(bound * (in flight + 1) * weight / total) + margin.  Counts are cut at 2^28, so that products fit 64 bits. */
 static uint64_t bound_of(const lb_upstream *up, const lb_view *view, uint32_t i) {
-    uint64_t calls = up->in_flight + 1 < 1u << 28 ? up->in_flight + 1 : 1u << 28, total = view->total_weight;
+    uint64_t all = up->in_flight + up->others + 1, calls = all < 1u << 28 ? all : 1u << 28, total = view->total_weight;
     uint64_t whole = calls * view->weight[i] / total, rest = calls * view->weight[i] % total;
     uint64_t permille = up->spec.limits.bound_permille;
     uint64_t parts = whole * permille + (rest * permille + total - 1) / total;
@@ -43,14 +43,23 @@ static bool is_excluded(const lb_want *want, uint32_t slot) {
     return false;
 }
 
+/* How many calls its breaker lets through at a time. */
+static uint32_t trial_calls(const lb_upstream *up, uint32_t slot) {
+    bool half_open = lb_word_read(&lb_record_of(up->state, slot)->trial) != 0;
+    return half_open ? up->spec.health.outlier.half_open : LB_NONE;
+}
+
 static lb_pass pass_of(const choice *c, uint32_t i) {
     const lb_view *view = c->group->view;
     const lb_limits *limits = &c->up->spec.limits;
     uint32_t slot = view->slot[i];
     if (c->want->n_exclude && is_excluded(c->want, slot)) return LB_PASS_EXCLUDED;
-    if (!limits->in_flight && !c->up->bounded) return LB_PASS_NOT;
+    if (c->up->rough && !c->group->panic && lb_off_at(lb_record_of(c->up->state, slot), c->up->told_ns))
+        return LB_PASS_OUT;
+    if (!limits->in_flight && !c->up->bounded && !c->up->n_trials) return LB_PASS_NOT;
     uint32_t calls = lb_counter_read(lb_in_flight(c->up->state, slot));
     if (limits->in_flight && calls >= limits->in_flight) return LB_PASS_FULL;
+    if (c->up->n_trials && calls >= trial_calls(c->up, slot)) return LB_PASS_TRIAL;
     return c->up->bounded && calls >= bound_of(c->up, view, i) ? LB_PASS_BOUND : LB_PASS_NOT;
 }
 
@@ -176,22 +185,49 @@ static const lb_scope *scope_of(const lb_upstream *up, const lb_want *want) {
 
 /* ---- the public ones -------------------------------------------------------------------------------------------- */
 
+/* As lb_upstream_candidates(), of this very picture. */
+static uint32_t look_ahead(lb_upstream *up, const lb_want *want, uint32_t *out, uint32_t n) {
+    const lb_scope *scope = scope_of(up, want);
+    if (!scope || (up->spec.policy->walk && !want->key)) return 0;
+    lb_rng copy = up->rng;
+    choice c = {.up = up, .want = want, .taken = out, .rng = &copy, .peek = true};
+    uint32_t first = group_of(&c, scope);
+    for (; c.n_taken < n; c.n_taken++) {
+        copy = up->rng;
+        out[c.n_taken] = choose_from(&c, scope, first);
+        if (out[c.n_taken] == LB_NONE) break;
+    }
+    return c.n_taken;
+}
+
 /* The first two of a look ahead: what the choice will be, and the runner-up. */
-static void begin_receipt(lb_upstream *up, const lb_want *want, uint64_t now_ns) {
+static void begin_receipt(lb_upstream *up, const lb_want *want) {
     uint32_t two[2] = {LB_NONE, LB_NONE};
-    lb_upstream_candidates(up, want, two, 2, now_ns);
+    look_ahead(up, want, two, 2);
     *want->receipt = (lb_receipt){.runner_up = two[1]};
 }
 
-uint32_t lb_upstream_choose(lb_upstream *up, const lb_want *want, uint64_t now_ns) {
-    lb_upstream_fire(up, now_ns);
+static uint32_t choose_now(lb_upstream *up, const lb_want *want) {
     const lb_scope *scope = scope_of(up, want);
     if (!scope || (up->spec.policy->walk && !want->key)) return LB_NONE;
-    if (want->receipt) begin_receipt(up, want, now_ns);
+    if (want->receipt) begin_receipt(up, want);
     choice c = {.up = up, .want = want, .rng = &up->rng};
     uint32_t member = choose_from(&c, scope, group_of(&c, scope));
     if (want->receipt) want->receipt->priority = c.group->priority;
     return member;
+}
+
+/* An old picture does not know who came back: where it knows nobody, it is made anew first. */
+static uint32_t choose_roughly(lb_upstream *up, const lb_want *want) {
+    up->n_rough++;
+    uint32_t member = choose_now(up, want);
+    if (member != LB_NONE || lb_upstream_publish(up, up->told_ns, NULL)) return member;
+    return choose_now(up, want);
+}
+
+uint32_t lb_upstream_choose(lb_upstream *up, const lb_want *want, uint64_t now_ns) {
+    lb_upstream_fire(up, now_ns);
+    return up->rough ? choose_roughly(up, want) : choose_now(up, want);
 }
 
 static uint32_t pick_plain(lb_upstream *up) {
@@ -220,24 +256,15 @@ uint32_t lb_upstream_pick_key(lb_upstream *up, const lb_key *key, uint64_t now_n
 
 uint32_t lb_upstream_candidates(lb_upstream *up, const lb_want *want, uint32_t *out, uint32_t n, uint64_t now_ns) {
     lb_upstream_fire(up, now_ns);
-    const lb_scope *scope = scope_of(up, want);
-    if (!scope || (up->spec.policy->walk && !want->key)) return 0;
-    lb_rng copy = up->rng;
-    choice c = {.up = up, .want = want, .taken = out, .rng = &copy, .peek = true};
-    uint32_t first = group_of(&c, scope);
-    for (; c.n_taken < n; c.n_taken++) {
-        copy = up->rng;
-        out[c.n_taken] = choose_from(&c, scope, first);
-        if (out[c.n_taken] == LB_NONE) break;
-    }
-    return c.n_taken;
+    return look_ahead(up, want, out, n);
 }
 
 bool lb_upstream_serves_session(const lb_upstream *up, uint32_t member, uint64_t now_ns) {
     const lb_record *record = lb_record_of(up->state, up->hot.view->slot[member]);
+    uint32_t off = lb_off_at(record, now_ns);
     if (up->members->weight[member] == 0) return false;
-    if (record->off == 0 || up->hot.view->weight[member] > 0) return true;
-    return record->off == LB_OFF_DRAINING && now_ns < record->drain_until_ns;
+    if (off == 0 || (up->hot.view->weight[member] > 0 && !up->rough)) return true;
+    return off == LB_OFF_DRAINING && now_ns < lb_word_read(&record->drain_until_ns);
 }
 
 /* Where `member` is picked from: the group, and its place there. */

@@ -1,16 +1,30 @@
-/* due: fires what is due.
+/* due: fires what is due, and brings an old picture up to date.
  *
  *   holds       failed calls that stay counted for a while       earliest end
  *   tick        what a policy learnt fades                       policy->tick_ns after the last
- *   picture     ejections that end, steps of slow starts         picture->due_ns
- *                                             hot.due_ns: the earliest of the three
+ *   picture     ends of ejections and pauses, steps of slow starts
+ *   judge       the end of a detectors' interval
+ *   look        the calls of other workers, once a millisecond where picks depend on them; who died, once a second
+ *                                             hot.due_ns: the earliest of them
  *
- * Cost    O(1) but for the picture, which is made anew.
- * Keeps   a failed attempt leaves its part due.
+ * Old     a picture older than the epoch is made anew at once where there are up to 256 targets, or the last one was made
+ *         long enough ago: 20 us a target, at most 250 ms.  Else it serves on for so long, roughly: a choice passes over
+ *         whom the records call out.  So a thousand changes a second of ten thousand targets do not make a thousand rings.
+ *         A clock that stands still does not keep it longer than 16 choices a target.
+ * Cost    O(1) but for the picture, which is made anew, and looks, which are O(targets).
+ * Keeps   a failed attempt leaves its part due, and the picture rough.
  */
 #include "upstream/internal.h"
 
 #include "base/alloc.h"
+
+#define AT_ONCE 256u                /* targets, up to which a picture is cheap */
+#define GAP_NS_A_TARGET 20000u
+#define MOST_GAP_NS 250000000u
+#define ROUGH_CHOICES 16u           /* a target */
+#define LOOK_NS 1000000u            /* for each started LOOKED_AT slots */
+#define LOOKED_AT 1024u
+#define SWEEP_NS 1000000000u
 
 /* ---- holds ------------------------------------------------------------------------------------------------------ */
 
@@ -45,8 +59,10 @@ static void end_holds(lb_upstream *up, uint64_t now_ns) {
         lb_hold hold = *hold_at(&up->holds, 0);
         up->holds.first = (up->holds.first + 1) % up->holds.capacity;
         up->holds.n--;
-        lb_record_of(up->state, hold.slot)->n_held--;
-        if (lb_state_finish(up->state, hold.slot, hold.generation)) up->in_flight--;
+        if (lb_generation_of(up->state, hold.slot) == hold.generation) lb_seat_of(up->state, hold.slot)->n_held--;
+        if (!lb_state_finish(up->state, hold.slot, hold.generation)) continue;
+        up->in_flight--;
+        if (up->n_draining) lb_upstream_drained(up, hold.slot, now_ns);
     }
 }
 
@@ -59,22 +75,86 @@ static void tick(lb_upstream *up, uint64_t now_ns) {
     up->tick_due_ns = now_ns + policy->tick_ns;
 }
 
+/* ---- other workers ---------------------------------------------------------------------------------------------- */
+
+/* Do picks depend on the others' calls? */
+static bool looks(const lb_upstream *up) {
+    return up->state->backing && (up->spec.policy->load_aware || up->spec.limits.in_flight || up->bounded || up->n_trials
+                                  || up->n_draining);
+}
+
+static void look(lb_upstream *up, uint64_t now_ns) {
+    if (!up->state->backing || now_ns < up->look_due_ns) return;
+    if (now_ns >= up->sweep_due_ns) {
+        (void)up->state->backing->sweep(up->state->backing->context);
+        up->sweep_due_ns = now_ns + SWEEP_NS;
+    }
+    up->others = lb_state_look(up->state);
+    up->look_due_ns = now_ns + LOOK_NS * (1 + up->state->n_slots / LOOKED_AT);
+    for (uint32_t i = 0; i < up->hot.view->n_members && up->n_draining; i++)
+        lb_upstream_drained(up, up->hot.view->slot[i], now_ns);
+}
+
+/* ---- the picture ------------------------------------------------------------------------------------------------ */
+
+static uint64_t gap_ns(uint32_t n_members) {
+    uint64_t gap = (uint64_t)n_members * GAP_NS_A_TARGET;
+    return gap < MOST_GAP_NS ? gap : MOST_GAP_NS;
+}
+
+/* From here on choices look at the records themselves. */
+static void roughen(lb_upstream *up) {
+    up->rough = true;
+    up->plain = false;
+    up->hot.replay = NULL;
+}
+
+static lb_status catch_up(lb_upstream *up, uint64_t now_ns, lb_error *err) {
+    uint32_t n = up->hot.view->n_members;
+    uint64_t next_ns = up->published_ns + gap_ns(n);
+    bool now = n <= AT_ONCE || now_ns >= next_ns || now_ns < up->published_ns || up->n_rough / ROUGH_CHOICES >= n;
+    lb_status status = now ? lb_upstream_publish(up, now_ns, err) : LB_OK;
+    if (status || !now) roughen(up);
+    if (!now) {
+        up->hot.seen = lb_word_read(up->hot.epoch);
+        up->picture_due_ns = next_ns;
+    }
+    return status;
+}
+
+lb_status lb_upstream_settle(lb_upstream *up, uint64_t now_ns, lb_error *err) {
+    if (now_ns > up->told_ns) up->told_ns = now_ns;
+    lb_status status = lb_upstream_advance(up, up->told_ns, err);
+    return up->rough && !status ? lb_upstream_publish(up, up->told_ns, err) : status;
+}
+
 /* ---- all -------------------------------------------------------------------------------------------------------- */
 
+static uint64_t earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
 void lb_upstream_set_due(lb_upstream *up) {
-    uint64_t due_ns = up->picture_due_ns;
-    if (up->tick_due_ns < due_ns) due_ns = up->tick_due_ns;
-    if (up->holds.n && hold_at(&up->holds, 0)->until_ns < due_ns) due_ns = hold_at(&up->holds, 0)->until_ns;
+    uint64_t due_ns = earlier(up->picture_due_ns, up->tick_due_ns);
+    due_ns = earlier(due_ns, up->judge_due_ns);
+    if (looks(up)) due_ns = earlier(due_ns, up->look_due_ns);
+    if (up->holds.n) due_ns = earlier(due_ns, hold_at(&up->holds, 0)->until_ns);
     up->hot.due_ns = due_ns;
 }
 
 lb_status lb_upstream_advance(lb_upstream *up, uint64_t now_ns, lb_error *err) {
-    if (!lb_upstream_is_due(up, now_ns)) return LB_OK;
+    bool old = lb_upstream_is_old(up);
+    if (now_ns > up->told_ns) up->told_ns = now_ns;
+    if (now_ns == 0) now_ns = up->told_ns;
+    if (!old && !lb_upstream_is_due(up, now_ns)) return LB_OK;
     end_holds(up, now_ns);
     if (up->spec.policy->tick_ns && now_ns >= up->tick_due_ns) tick(up, now_ns);
-    lb_status status = now_ns >= up->picture_due_ns ? lb_upstream_publish(up, now_ns, err) : LB_OK;
+    look(up, now_ns);
+    if (now_ns >= up->judge_due_ns) lb_judge_interval(up, now_ns);
+    old = old || lb_upstream_is_old(up);
+    lb_status status = old || now_ns >= up->picture_due_ns ? catch_up(up, now_ns, err) : LB_OK;
     lb_upstream_set_due(up);
     return status;
 }
 
 uint64_t lb_upstream_due(const lb_upstream *up) { return up->hot.due_ns; }
+
+uint64_t lb_upstream_back_ns(const lb_upstream *up) { return up->picture_due_ns; }

@@ -4,13 +4,16 @@
  *   weigh.c     who serves with which weight at a moment: health, drain, slow start, panic; what each priority takes
  *   scope.c     the parts of an upstream that are picked from: all or a subset, by priority and locality
  *   publish.c   makes a picture aside, swaps it in
- *   due.c       fires what is due: held calls, decay, ends of ejections, steps of slow starts
+ *   due.c       fires what is due: held calls, decay, ends of ejections, steps of slow starts, looks at other workers
+ *   judge.c     what outcomes do to a target's state; ends of detectors' intervals
  *   events.c    the bounded queue of what happened
+ *   turns.c     schedules whose turns all workers take together
  *   choose.c    one choice: level, policy, who is passed over
  *   batch.c     many at once
  *   budget.c    how many retries are allowed
  *   call.c      acquire, report, release
- *   upstream.c  new, update, set_weight, set_health, drain
+ *   upstream.c  new, update; forks
+ *   change.c    set_weight, set_health, drain, disable
  *
  *   lb_picture
  *     view      all members, with the weights they serve with
@@ -64,6 +67,9 @@ typedef struct lb_level {
     bool panic;                     /* health is not believed: everybody serves */
 } lb_level;
 
+/* LB_OFF_* that keep a member out at now_ns: what is over, but not ended yet, does not. */
+uint32_t lb_off_at(const lb_record *record, uint64_t now_ns);
+
 /* view->weight: what each member serves with at now_ns, health alone considered.  Returns when that changes by itself;
  * LB_NEVER: it does not. */
 uint64_t lb_weigh(const lb_upstream *up, lb_view *view, const lb_members *members, uint64_t now_ns);
@@ -74,6 +80,7 @@ uint32_t lb_level_count(const lb_view *view, const lb_members *members, const ui
 
 /* What each of n levels takes, and who is in panic. */
 void lb_level_share(const lb_levels *rule, lb_level *level, uint32_t n);
+void lb_level_share_all(lb_level *level, uint32_t n);   /* by numbers of targets, all in panic */
 
 /* ---- scope.c ---------------------------------------------------------------------------------------------- */
 
@@ -83,6 +90,8 @@ typedef struct lb_group {
     lb_view *view;
     void *policy_state;
     bool borrowed;                  /* the View is the picture's */
+    bool panic;                     /* health is not believed here */
+    lb_cursor *cursor;              /* whose turns all workers take; NULL: the schedule is our own */
 } lb_group;
 
 typedef struct lb_scope {
@@ -92,6 +101,7 @@ typedef struct lb_scope {
     lb_level *level;
     lb_view *shares;                /* of groups, where a scheduler chooses among them; NULL where there is one group */
     void *schedule;
+    lb_cursor *cursor;              /* of `schedule` */
 } lb_scope;
 
 struct lb_subset {
@@ -109,6 +119,7 @@ typedef struct lb_picture {
     lb_scope *scope;
     uint32_t n_scopes;
     uint64_t due_ns;                /* when its weights change by themselves */
+    uint64_t seen;                  /* the epoch from which it was made */
     struct lb_picture *next;        /* of the retired ones */
     lb_members *retired;            /* the list whose bytes its View names, freed with it; NULL: not its own */
 } lb_picture;
@@ -118,6 +129,14 @@ typedef struct lb_picture {
 lb_status lb_scopes_new(lb_upstream *up, lb_picture *picture, const lb_picture *old, const uint32_t *old_index,
                         lb_error *err);
 void lb_scopes_free(const lb_upstream *up, lb_picture *picture);
+
+/* ---- turns.c ---------------------------------------------------------------------------------------------- */
+
+/* Let `schedule` (of `policy` for `view`) take its turns from a cursor that all workers share, where State is shared and
+ * the schedule is alike in all of them; *cursor is NULL where not.  salt: tells schedules of one upstream apart. */
+void lb_turns_share(const lb_upstream *up, const lb_view *view, uint64_t salt, const lb_policy *policy, void *schedule,
+                    lb_cursor **cursor);
+void lb_turns_leave(const lb_upstream *up, lb_cursor **cursor);
 
 /* ---- events.c --------------------------------------------------------------------------------------------- */
 
@@ -148,6 +167,11 @@ typedef struct lb_holds {
 /* False: there is no memory to remember it. */
 bool lb_holds_add(lb_holds *holds, lb_hold hold);
 
+/* ---- judge.c ---------------------------------------------------------------------------------------------- */
+
+/* The end of a detectors' interval. */
+void lb_judge_interval(lb_upstream *up, uint64_t now_ns);
+
 /* ---- the upstream ----------------------------------------------------------------------------------------- */
 
 struct lb_upstream {
@@ -158,10 +182,21 @@ struct lb_upstream {
     const lb_policy *chooser;       /* among groups: round_robin */
     bool plain;                     /* one group, no limits: a pick is the policy's */
     bool bounded;
+    bool unwatched;                 /* a success says nothing but that it ends a streak */
+    bool rough;                     /* the picture is old, and picks look at the records themselves */
+    bool orphan;                    /* after a fork, before lb_upstream_rejoin() */
     lb_upstream_spec spec;
+    lb_mark mark;                   /* of its name */
     lb_rng rng;
-    uint32_t n_ejected;             /* members with LB_OFF_EJECTED */
-    uint64_t picture_due_ns, tick_due_ns;
+    lb_rng chance;                  /* of jitter and of what is carried out by percent: picks do not depend on it */
+    uint64_t others;                /* calls of the other workers, over all slots */
+    uint32_t n_ejected;             /* members that are ejected */
+    uint32_t n_trials;              /* members whose breaker is half open */
+    uint32_t n_draining;            /* members that drain and still have calls */
+    uint32_t n_rough;               /* choices made from the old picture */
+    uint64_t told_ns;               /* the latest time told */
+    uint64_t published_ns;          /* when the picture was made */
+    uint64_t picture_due_ns, tick_due_ns, judge_due_ns, look_due_ns, sweep_due_ns;
     lb_holds holds;
     lb_budget budget;
     lb_members *members;
@@ -194,11 +229,24 @@ static inline bool lb_upstream_is_due(const lb_upstream *up, uint64_t now_ns) {
     return now_ns >= up->hot.due_ns && up->hot.due_ns != LB_NEVER;
 }
 
-void lb_upstream_tell(lb_upstream *up, lb_event_kind kind, uint32_t slot, uint64_t now_ns);
-
-/* What is due comes first.  Without memory for it the present picture serves on: a pick must not fail for that. */
-static inline void lb_upstream_fire(lb_upstream *up, uint64_t now_ns) {
-    if (lb_upstream_is_due(up, now_ns)) (void)lb_upstream_advance(up, now_ns, NULL);
+/* Somebody's state has changed since the picture was made. */
+static inline bool lb_upstream_is_old(const lb_upstream *up) {
+    return lb_word_read(up->hot.epoch) != up->hot.seen;
 }
+
+/* The state of a target has changed: all pictures are old. */
+static inline void lb_upstream_stir(lb_upstream *up) { lb_word_add(&up->state->common->epoch, 1); }
+
+/* An event of `slot`; what belongs to its kind is filled in from the record. */
+void lb_upstream_tell(lb_upstream *up, lb_event event, uint64_t now_ns);
+
+/* What is due comes first.  Without memory for it the present picture serves on, and who is out is passed over: a pick must
+ * not fail for that. */
+static inline void lb_upstream_fire(lb_upstream *up, uint64_t now_ns) {
+    if (lb_upstream_is_due(up, now_ns) || lb_upstream_is_old(up)) (void)lb_upstream_advance(up, now_ns, NULL);
+}
+
+/* Tell it if `slot` drains and its last call has ended. */
+void lb_upstream_drained(lb_upstream *up, uint32_t slot, uint64_t now_ns);
 
 #endif

@@ -4,7 +4,8 @@
  *   picture          --show--->  upstream; the old one is freed     cannot fail
  *
  * What is over at now_ns is read as over while the picture is made, and ended in the record only when it is shown: so a
- * failure leaves an ejection, and the time at which it is due, as they were.
+ * failure leaves an ejection, and the time at which it is due, as they were.  The epoch is read before the records: what
+ * changes meanwhile makes the picture old from its first moment.
  * Cost    O(n) a scope and the policy's builds.
  * Keeps   after a show n_ejected counts the ejected members, and hot.replay is there only where a pick may look at
  *         nothing but the schedule.  A picture that a batch still reads is retired, and freed with the last batch.
@@ -23,6 +24,7 @@ lb_status lb_picture_new(lb_picture **out, const lb_upstream *up, const lb_membe
     }
     picture->members = members;
     picture->view->seed = up->spec.seed;
+    picture->view->alike = up->spec.backing != NULL;
     picture->view->name = members->name;
     *out = picture;
     return LB_OK;
@@ -38,39 +40,46 @@ void lb_picture_free(const lb_upstream *up, lb_picture *picture) {
 
 lb_status lb_picture_finish(lb_upstream *up, lb_picture *picture, const uint32_t *old_index, uint64_t now_ns,
                             lb_error *err) {
+    picture->seen = lb_word_read(up->hot.epoch);
     picture->due_ns = lb_weigh(up, picture->view, picture->members, now_ns);
     lb_view_close(picture->view);
     return lb_scopes_new(up, picture, up->picture, old_index, err);
 }
 
-void lb_upstream_tell(lb_upstream *up, lb_event_kind kind, uint32_t slot, uint64_t now_ns) {
-    const lb_record *record = lb_record_of(up->state, slot);
-    lb_event event = {.kind = kind, .slot = slot, .generation = record->generation, .at_ns = now_ns};
-    if (kind == LB_EVENT_EJECTED) {
-        event.until_ns = record->ejected_until_ns;
-        event.failures = record->failures;
-    }
-    lb_events_push(&up->events, event);
+/* ---- taking stock ----------------------------------------------------------------------------------------------- */
+
+static void end_ejection(lb_upstream *up, uint32_t slot, lb_record *record, uint64_t now_ns) {
+    if (!lb_outlier_recover(&up->spec.health.outlier, record, now_ns)) return;
+    lb_upstream_tell(up, (lb_event){.kind = LB_EVENT_RECOVERED, .slot = slot}, now_ns);
 }
 
-/* End what is over; count who is still out. */
-static void settle(lb_upstream *up, uint64_t now_ns) {
+static void end_pause(lb_upstream *up, uint32_t slot, lb_record *record, uint64_t now_ns) {
+    if (lb_pause_end(record, now_ns)) lb_upstream_tell(up, (lb_event){.kind = LB_EVENT_RELEASED, .slot = slot}, now_ns);
+}
+
+/* End what is over; count who is still out, on trial, or draining. */
+static void take_stock(lb_upstream *up, uint64_t now_ns) {
     const lb_view *view = up->hot.view;
-    up->n_ejected = 0;
+    up->n_ejected = up->n_trials = up->n_draining = 0;
     for (uint32_t i = 0; i < view->n_members; i++) {
-        lb_record *record = lb_record_of(up->state, view->slot[i]);
-        if ((record->off & LB_OFF_EJECTED) && now_ns >= record->ejected_until_ns) {
-            lb_passive_recover(record, now_ns);
-            record->slow_since_ns = now_ns;
-            lb_upstream_tell(up, LB_EVENT_RECOVERED, view->slot[i], now_ns);
+        uint32_t slot = view->slot[i];
+        lb_record *record = lb_record_of(up->state, slot);
+        if (lb_record_off(record)) {
+            end_ejection(up, slot, record, now_ns);
+            end_pause(up, slot, record, now_ns);
+            up->n_ejected += lb_word_read(&record->ejected_until_ns) != 0;
+            if (lb_word_read(&record->drain_until_ns) && !lb_seat_of(up->state, slot)->drained) {
+                up->n_draining++;
+                lb_upstream_drained(up, slot, now_ns);
+            }
         }
-        up->n_ejected += (record->off & LB_OFF_EJECTED) != 0;
+        up->n_trials += lb_word_read(&record->trial) != 0;
     }
 }
 
 /* Does a pick of all targets ask nothing but the policy's state for one View? */
 static bool is_plain(const lb_upstream *up) {
-    return up->picture->scope[0].n_groups == 1 && !up->spec.limits.in_flight && !up->bounded;
+    return up->picture->scope[0].n_groups == 1 && !up->spec.limits.in_flight && !up->bounded && !up->n_trials;
 }
 
 static void retire(lb_upstream *up, lb_picture *picture, lb_members *gone) {
@@ -88,11 +97,15 @@ void lb_picture_show(lb_upstream *up, lb_picture *picture, lb_members *gone, uin
     const lb_policy *policy = up->spec.policy;
     up->picture = picture;
     up->hot.view = picture->view;
+    up->hot.seen = picture->seen;
     for (uint32_t s = 1; s < picture->n_scopes; s++) picture->scope[s].subset->scope = &picture->scope[s];
+    up->rough = false;
+    up->n_rough = 0;
+    up->published_ns = now_ns;
+    take_stock(up, now_ns);
     up->plain = is_plain(up);
     up->hot.replay = up->plain && policy->replay ? policy->replay(picture->scope[0].group[0].policy_state) : NULL;
     up->picture_due_ns = picture->due_ns;
-    settle(up, now_ns);
     lb_upstream_set_due(up);
     retire(up, before, gone);
 }

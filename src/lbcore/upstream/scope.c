@@ -9,7 +9,9 @@
  * Locality  where targets have one, a scheduler's groups are the localities of each priority.  A locality takes its
  *           weight times min(100, overprovisioning * usable / all) percent, as Envoy's does.  A keyed policy keeps one
  *           group a priority (a key must find its home); there each target's weight is its part of its locality's.
- * Panic     a level whose health is not believed serves with everybody who is not draining.
+ * Panic     a level whose health is not believed serves with everybody who is not draining or disabled.
+ * Empty     where nobody is usable, when_empty may let all serve, or who is least bad.
+ * Shared    a schedule that all workers compute alike takes its turns from a cursor that they share, by fingerprint.
  * Cost      O(n) a scope and the policy's build for each group.
  * Keeps     a group takes over from the group of the same priority and locality of the same scope in the old picture.
  */
@@ -29,6 +31,7 @@ typedef struct frame {
     const uint32_t *old_index;
     uint32_t n;                     /* members of the scope under way */
     uint32_t *part;                 /* which */
+    bool empty;                     /* none of them is usable */
     uint32_t *local;                /* by old member: its index in an old group */
     uint32_t *map;                  /* by a group's member: its index in the old group */
 } frame;
@@ -60,16 +63,50 @@ static lb_status new_view(frame *f, lb_group *group, lb_error *err) {
     for (uint32_t k = 0; k < f->n; k++)
         if (belongs(f, group, f->part[k])) copy_member(group->view, at++, f->picture->view, f->part[k]);
     group->view->seed = f->picture->view->seed;
+    group->view->alike = f->picture->view->alike;
     group->view->name = f->picture->view->name;
     return LB_OK;
 }
 
+static uint32_t off_of(const frame *f, const lb_view *view, uint32_t i) {
+    return lb_record_off(lb_record_of(f->up->state, view->slot[i]));
+}
+
 static void panic(const frame *f, lb_view *view, uint32_t priority) {
     for (uint32_t i = 0; i < view->n_members; i++) {
-        const lb_record *record = lb_record_of(f->up->state, view->slot[i]);
         if (f->picture->members->place[lb_view_origin(view, i)].priority != priority) continue;
-        if (!(record->off & LB_OFF_DRAINING)) view->weight[i] = view->full[i];
+        if (!(off_of(f, view, i) & (LB_OFF_DRAINING | LB_OFF_DISABLED))) view->weight[i] = view->full[i];
     }
+}
+
+/* ---- nobody is usable ------------------------------------------------------------------------------------------- */
+
+/* How bad it is to send something there; the least is best.  Held or ejected: the sooner it ends the better.  Unhealthy is
+ * worse.  LB_NEVER: out of the question. */
+static uint64_t badness(const frame *f, const lb_view *view, uint32_t i) {
+    const lb_record *record = lb_record_of(f->up->state, view->slot[i]);
+    uint32_t off = off_of(f, view, i);
+    if (view->full[i] == 0 || (off & (LB_OFF_DRAINING | LB_OFF_DISABLED))) return LB_NEVER;
+    if (off & LB_OFF_UNHEALTHY) return LB_NEVER - 1;
+    uint64_t ejected_ns = lb_word_read(&record->ejected_until_ns), held_ns = lb_word_read(&record->held_until_ns);
+    return ejected_ns > held_ns ? ejected_ns : held_ns;
+}
+
+/* In the scope's part of `view`, those who are as little bad as anybody get their weight back. */
+static void serve_least_bad(const frame *f, lb_view *view) {
+    uint64_t least = LB_NEVER;
+    for (uint32_t k = 0; k < f->n; k++) {
+        uint64_t bad = badness(f, view, f->part[k]);
+        if (bad < least) least = bad;
+    }
+    for (uint32_t k = 0; k < f->n && least < LB_NEVER; k++)
+        if (badness(f, view, f->part[k]) == least) view->weight[f->part[k]] = view->full[f->part[k]];
+}
+
+static bool is_empty(const frame *f, const lb_view *view) {
+    for (uint32_t k = 0; k < f->n; k++)
+        if (view->weight[f->part[k]]) return false;
+    return true;
 }
 
 /* ---- localities ------------------------------------------------------------------------------------------------- */
@@ -143,7 +180,8 @@ static lb_status list_groups(frame *f, lb_scope *scope, lb_error *err) {
     lb_vec_init(&groups, sizeof(lb_group));
     uint32_t n = lb_level_count(f->picture->view, f->picture->members, f->part, f->n, level);
     scope->n_levels = n ? n : 1;
-    lb_level_share(&f->up->spec.levels, level, scope->n_levels);
+    if (f->empty && f->up->spec.when_empty == LB_EMPTY_PANIC) lb_level_share_all(level, scope->n_levels);
+    else lb_level_share(&f->up->spec.levels, level, scope->n_levels);
     scope->level = lb_alloc_array(scope->n_levels, sizeof *scope->level);
     if (!scope->level) return lb_no_memory(err, "targets");
     memcpy(scope->level, level, scope->n_levels * sizeof *level);
@@ -177,8 +215,12 @@ static const uint32_t *map_group(frame *f, const lb_group *group, const lb_group
 static lb_status build_policy(frame *f, lb_group *group, lb_error *err) {
     const lb_group *before = same_group(f->old_scope, group);
     const uint32_t *map = before ? map_group(f, group, before) : f->old_index;
-    return f->up->spec.policy->build(&group->policy_state, group->view, f->up->spec.param,
+    const lb_policy *policy = f->up->spec.policy;
+    lb_status status = policy->build(&group->policy_state, group->view, f->up->spec.param,
                                      before ? before->policy_state : NULL, map, err);
+    uint64_t salt = (uint64_t)group->priority << 32 | group->locality;
+    if (!status) lb_turns_share(f->up, group->view, salt, policy, group->policy_state, &group->cursor);
+    return status;
 }
 
 /* ---- who chooses among groups ----------------------------------------------------------------------------------- */
@@ -210,6 +252,7 @@ static lb_status build_schedule(frame *f, lb_scope *scope, lb_error *err) {
     if (status) return status;
     fill_shares(f, scope);
     scope->shares->seed = f->picture->view->seed;
+    scope->shares->alike = f->picture->view->alike;
     lb_view_close(scope->shares);
     const lb_policy *chooser = f->up->chooser;
     double param[LB_MAX_PARAMS];
@@ -220,8 +263,9 @@ static lb_status build_schedule(frame *f, lb_scope *scope, lb_error *err) {
         const lb_group *before = same_group(f->old_scope, &scope->group[g]);
         f->map[g] = before ? (uint32_t)(before - f->old_scope->group) : LB_NONE;
     }
-    return chooser->build(&scope->schedule, scope->shares, param, known ? f->old_scope->schedule : NULL,
-                          f->map, err);
+    status = chooser->build(&scope->schedule, scope->shares, param, known ? f->old_scope->schedule : NULL, f->map, err);
+    if (!status) lb_turns_share(f->up, scope->shares, LB_NONE, chooser, scope->schedule, &scope->cursor);
+    return status;
 }
 
 /* ---- a scope ---------------------------------------------------------------------------------------------------- */
@@ -235,8 +279,10 @@ static lb_status build_group(frame *f, lb_scope *scope, lb_group *group, lb_erro
         if (status) return status;
     }
     for (uint32_t l = 0; l < scope->n_levels; l++)
-        if (scope->level[l].panic && scope->level[l].priority == group->priority)
+        if (scope->level[l].panic && scope->level[l].priority == group->priority) {
             panic(f, group->view, group->priority);
+            group->panic = true;
+        }
     if (is_keyed(f) && has_localities(f)) weigh_localities(f, group->view);
     lb_view_close(group->view);
     return build_policy(f, group, err);
@@ -250,9 +296,14 @@ static lb_status build_scope(frame *f, lb_scope *scope, lb_error *err) {
     const lb_members *members = f->picture->members;
     for (uint32_t i = 0; i < members->n; i++)
         if (!scope->subset || lb_members_has(members, i, scope->subset->label, scope->subset->n)) f->part[f->n++] = i;
+    f->empty = is_empty(f, f->picture->view);
+    bool rescue = f->empty && f->up->spec.when_empty == LB_EMPTY_LEAST_BAD;
+    if (rescue) serve_least_bad(f, f->picture->view);
     lb_status status = list_groups(f, scope, err);
     for (uint32_t g = 0; g < scope->n_groups && !status; g++) status = build_group(f, scope, &scope->group[g], err);
     if (!status && scope->n_groups > 1 && !is_keyed(f)) status = build_schedule(f, scope, err);
+    for (uint32_t k = 0; k < f->n && rescue && scope->subset; k++)
+        f->picture->view->weight[f->part[k]] = 0;       /* the other scopes are made from the same View */
     return status;
 }
 
@@ -299,9 +350,11 @@ lb_status lb_scopes_new(lb_upstream *up, lb_picture *picture, const lb_picture *
 
 static void free_scope(const lb_upstream *up, lb_scope *scope) {
     for (uint32_t g = 0; g < scope->n_groups; g++) {
+        lb_turns_leave(up, &scope->group[g].cursor);
         up->spec.policy->destroy(scope->group[g].policy_state);
         if (!scope->group[g].borrowed) lb_view_free(scope->group[g].view);
     }
+    lb_turns_leave(up, &scope->cursor);
     if (scope->schedule) up->chooser->destroy(scope->schedule);
     lb_view_free(scope->shares);
     lb_free(scope->group);

@@ -1,20 +1,24 @@
-/* upstream: its making, and the changes from outside: targets, weights, health, drain.
+/* upstream: its making, its target list, and what a fork leaves of it.
  *
- * Each change: check the arguments, prepare aside, then switch; a failure on the way undoes the little that was
- * done.  What is due is fired by the same new picture, so that a failed change leaves it due.
+ * An update checks the arguments, prepares aside, then switches; a failure on the way undoes the little that was
+ * done.  What is due is fired by the same new picture, so that a failed update leaves it due.
  * Cost    O(n) and the policy's build.
  * Keeps   members[i] is the View's member i; a slot is held by a member, or by a removed target with open calls.
  */
 #include "upstream/internal.h"
 
 #include "base/alloc.h"
+#include "hash/murmur3_128.h"
+
+#include <stdio.h>
 
 /* ---- making it -------------------------------------------------------------------------------------------- */
 
 #define HOLD_NS 1000000000u
 
 void lb_upstream_defaults(lb_upstream_spec *spec) {
-    spec->passive = lb_passive_default;
+    spec->health = (lb_health){.outlier = lb_outlier_default, .max_hold_ns = 60ull * HOLD_NS};
+    spec->when_empty = LB_EMPTY_FAIL;
     spec->levels = (lb_levels){.overprovisioning = 140};
     spec->slow_start = (lb_slow_start){0};
     spec->limits = (lb_limits){.hold_ns = HOLD_NS, .retry_percent = 20, .retry_per_second = 10};
@@ -28,7 +32,10 @@ static lb_status outside(lb_error *err, const char *field, uint64_t value, uint6
 static lb_status check_rules(const lb_upstream_spec *spec, lb_error *err) {
     const lb_levels *levels = &spec->levels;
     const lb_limits *limits = &spec->limits;
-    if (spec->passive.max_percent > 100) return outside(err, "health.max_percent", spec->passive.max_percent, 0, 100);
+    lb_status status = lb_outlier_check(&spec->health.outlier, err);
+    if (status) return status;
+    if (!(spec->health.threshold >= 0 && spec->health.threshold <= 100))
+        return lb_fail(err, LB_ERR_CONFIG, "health.threshold", "is not in 0..100 percent");
     if (levels->overprovisioning && (levels->overprovisioning < 100 || levels->overprovisioning > 1000000))
         return outside(err, "levels.overprovisioning", levels->overprovisioning, 100, 1000000);
     if (levels->panic > 100) return outside(err, "levels.panic", levels->panic, 0, 100);
@@ -49,6 +56,17 @@ static lb_status check_spec(const lb_upstream_spec *spec, lb_error *err) {
     return spec->policy->check ? spec->policy->check(spec->param, err) : LB_OK;
 }
 
+/* Nothing but consecutive failures is counted: a success matters only where it ends a streak. */
+static bool is_unwatched(const lb_health *health) {
+    return !lb_outlier_judges(&health->outlier) && !lb_checks_are_on(&health->passive);
+}
+
+static lb_mark mark_of(lb_str name) {
+    uint64_t halves[2];
+    lb_murmur3_128(name.data, name.len, 0, halves);
+    return (lb_mark){.high = halves[1], .low = halves[0]};
+}
+
 /* A bounded policy's own bound counts, unless limits set one. */
 static void adopt(lb_upstream *up, const lb_upstream_spec *spec, uint64_t now_ns) {
     up->spec = *spec;
@@ -58,9 +76,14 @@ static void adopt(lb_upstream *up, const lb_upstream_spec *spec, uint64_t now_ns
         up->spec.limits.margin = (uint32_t)spec->param[1];
     }
     up->bounded = up->spec.limits.bound_permille > 0;
+    up->unwatched = is_unwatched(&spec->health);
+    up->mark = mark_of(spec->name);
+    up->told_ns = now_ns;
     up->hot.due_ns = up->picture_due_ns = LB_NEVER;
     up->tick_due_ns = spec->policy->tick_ns ? now_ns + spec->policy->tick_ns : LB_NEVER;
+    up->judge_due_ns = lb_outlier_judges(&spec->health.outlier) ? now_ns + spec->health.outlier.interval_ns : LB_NEVER;
     lb_rng_seed(&up->rng, spec->seed);
+    lb_rng_seed(&up->chance, ~spec->seed);
 }
 
 lb_status lb_upstream_new(lb_upstream **out, const lb_upstream_spec *spec, const lb_target_spec *targets, uint32_t n,
@@ -70,8 +93,11 @@ lb_status lb_upstream_new(lb_upstream **out, const lb_upstream_spec *spec, const
     lb_upstream *up = lb_alloc_zero(1, sizeof *up);
     if (!up) return lb_no_memory(err, "upstream");
     adopt(up, spec, now_ns);
-    status = lb_state_new(&up->state, err);
-    if (!status) status = lb_upstream_update(up, targets, n, now_ns, err);
+    status = lb_state_new(&up->state, spec->backing, up->mark, err);
+    if (!status) {
+        up->hot.epoch = &up->state->common->epoch;
+        status = lb_upstream_update(up, targets, n, now_ns, err);
+    }
     if (status) lb_upstream_free(up);
     else *out = up;
     return status;
@@ -109,10 +135,24 @@ static void discard(lb_upstream *up, draft *next) {
     lb_members_free(next->members);
 }
 
-/* A slot for a newcomer.  It starts slowly, unless it comes with the first list. */
-static lb_status take_slot(lb_upstream *up, uint32_t *slot, uint64_t now_ns, lb_error *err) {
-    lb_status status = lb_state_take(up->state, slot, err);
-    if (!status && up->members) lb_record_of(up->state, *slot)->slow_since_ns = now_ns;
+#define SHOWN_NAME 160
+
+/* What a segment is told of a target; `text` has room for the name. */
+static lb_who who_is(const lb_upstream *up, lb_str identity, char *text) {
+    lb_str name = up->spec.name;
+    if (!up->state->backing) return (lb_who){.name = ""};
+    (void)snprintf(text, SHOWN_NAME, "%.*s %.*s", name.len < 80 ? (int)name.len : 80, name.data,
+                   identity.len < 78 ? (int)identity.len : 78, identity.data);
+    return (lb_who){.identity = mark_of(identity), .name = text};
+}
+
+/* A slot for a newcomer.  It starts slowly, unless it comes with the first list, or other workers know it already. */
+static lb_status take_slot(lb_upstream *up, lb_str identity, uint32_t *slot, uint64_t now_ns, lb_error *err) {
+    char text[SHOWN_NAME];
+    lb_who who = who_is(up, identity, text);
+    lb_status status = lb_state_take(up->state, &who, slot, err);
+    uint64_t never = 0;
+    if (!status && up->members) (void)lb_word_swap(&lb_record_of(up->state, *slot)->slow_since_ns, &never, now_ns);
     return status;
 }
 
@@ -124,7 +164,7 @@ static lb_status seat(lb_upstream *up, draft *next, const lb_target_spec *target
         if (old != LB_NONE) {
             view->slot[i] = up->hot.view->slot[old];
         } else {
-            lb_status status = take_slot(up, &view->slot[i], now_ns, err);
+            lb_status status = take_slot(up, next->members->name[i].identity, &view->slot[i], now_ns, err);
             if (status) return status;
         }
         view->user[i] = targets[i].user;
@@ -157,6 +197,8 @@ static void let_go(lb_upstream *up, const lb_members *next) {
 lb_status lb_upstream_update(lb_upstream *up, const lb_target_spec *targets, uint32_t n, uint64_t now_ns,
                              lb_error *err) {
     draft next = {0};
+    if (now_ns > up->told_ns) up->told_ns = now_ns;
+    lb_state_sweep(up->state);
     lb_status status = prepare(up, &next, targets, n, now_ns, err);
     if (status) {
         discard(up, &next);
@@ -170,78 +212,50 @@ lb_status lb_upstream_update(lb_upstream *up, const lb_target_spec *targets, uin
     return LB_OK;
 }
 
-/* ---- one target ------------------------------------------------------------------------------------------- */
+/* ---- forks ------------------------------------------------------------------------------------------------ */
 
-static lb_status check_member(const lb_upstream *up, uint32_t member, lb_error *err) {
-    uint32_t n = up->hot.view->n_members;
-    if (member < n) return LB_OK;
-    return lb_fail(err, LB_ERR_CONFIG, "target", "no target has the index %u; the upstream has %u", member, n);
+static void leave_cursor(const lb_policy *policy, void *schedule, lb_cursor **cursor) {
+    if (*cursor) policy->replay(schedule)->shared = NULL;
+    *cursor = NULL;
 }
 
-lb_status lb_upstream_set_weight(lb_upstream *up, uint32_t member, uint32_t weight, uint64_t now_ns, lb_error *err) {
-    lb_status status = check_member(up, member, err);
-    if (!status) status = lb_weight_check(weight, err);
-    if (status) return status;
-    uint32_t *place = &up->members->weight[member], before = *place;
-    if (weight == before) return lb_upstream_advance(up, now_ns, err);
-    *place = weight;
-    status = lb_upstream_publish(up, now_ns, err);
-    if (status) *place = before;
-    return status;
-}
-
-static void mark(lb_record *record, bool healthy, uint64_t now_ns) {
-    if (!healthy) {
-        record->off |= LB_OFF_UNHEALTHY;
-        return;
+/* The cursors are the parent's: the turns of the picture are the child's own until it joins. */
+static void leave_cursors(lb_upstream *up) {
+    for (uint32_t s = 0; s < up->picture->n_scopes; s++) {
+        lb_scope *scope = &up->picture->scope[s];
+        for (uint32_t g = 0; g < scope->n_groups; g++)
+            leave_cursor(up->spec.policy, scope->group[g].policy_state, &scope->group[g].cursor);
+        leave_cursor(up->chooser, scope->schedule, &scope->cursor);
     }
-    if (record->off & (LB_OFF_UNHEALTHY | LB_OFF_EJECTED)) record->slow_since_ns = now_ns;
-    record->off &= ~(uint32_t)LB_OFF_UNHEALTHY;
-    if (record->off & LB_OFF_EJECTED) lb_passive_recover(record, now_ns);
 }
 
-/* Publish what `record` says now; if that fails, it says what it said `before`. */
-static lb_status commit(lb_upstream *up, lb_record *record, lb_record before, uint64_t now_ns, lb_error *err) {
-    lb_status status = lb_upstream_publish(up, now_ns, err);
-    if (status) *record = before;
+void lb_upstream_forked(lb_upstream *up, uint64_t seed) {
+    lb_state_forked(up->state);
+    lb_rng_seed(&up->rng, seed);
+    lb_rng_seed(&up->chance, ~seed);
+    up->in_flight = up->others = 0;
+    up->holds.n = 0;
+    up->events.n = 0;
+    up->orphan = up->state->backing != NULL;
+    lb_replay *replay = up->hot.replay;
+    if (replay && replay->table && !replay->shared) replay->cursor = lb_rng_below(&up->rng, replay->n);
+    if (up->orphan) leave_cursors(up);
+    lb_upstream_set_due(up);
+}
+
+lb_status lb_upstream_rejoin(lb_upstream *up, uint64_t now_ns, lb_error *err) {
+    if (!up->orphan) return LB_OK;
+    lb_status status = lb_state_join(up->state, err);
+    if (status) return status;
+    up->hot.epoch = &up->state->common->epoch;
+    for (uint32_t i = 0; i < up->members->n && !status; i++) {
+        char text[SHOWN_NAME];
+        lb_who who = who_is(up, up->members->name[i].identity, text);
+        status = lb_state_reseat(up->state, &who, up->hot.view->slot[i], err);
+    }
+    if (!status) status = lb_upstream_publish(up, now_ns, err);
+    up->orphan = status != LB_OK;
     return status;
-}
-
-lb_status lb_upstream_set_health(lb_upstream *up, uint32_t member, bool healthy, uint64_t now_ns, lb_error *err) {
-    lb_status status = check_member(up, member, err);
-    if (status) return status;
-    uint32_t slot = up->hot.view->slot[member];
-    lb_record *record = lb_record_of(up->state, slot), before = *record;
-    mark(record, healthy, now_ns);
-    uint32_t changed = before.off ^ record->off;
-    if (!changed) return lb_upstream_advance(up, now_ns, err);
-    status = commit(up, record, before, now_ns, err);
-    if (status) return status;
-    if (changed & LB_OFF_EJECTED) lb_upstream_tell(up, LB_EVENT_RECOVERED, slot, now_ns);
-    if (changed & LB_OFF_UNHEALTHY)
-        lb_upstream_tell(up, healthy ? LB_EVENT_HEALTHY : LB_EVENT_UNHEALTHY, slot, now_ns);
-    return LB_OK;
-}
-
-lb_status lb_upstream_drain(lb_upstream *up, uint32_t member, uint64_t until_ns, uint64_t now_ns, lb_error *err) {
-    lb_status status = check_member(up, member, err);
-    if (status) return status;
-    lb_record *record = lb_record_of(up->state, up->hot.view->slot[member]), before = *record;
-    bool drains = before.off & LB_OFF_DRAINING;
-    record->off |= LB_OFF_DRAINING;
-    status = drains ? lb_upstream_advance(up, now_ns, err) : commit(up, record, before, now_ns, err);
-    if (!status) record->drain_until_ns = until_ns;
-    return status;
-}
-
-lb_status lb_upstream_undrain(lb_upstream *up, uint32_t member, uint64_t now_ns, lb_error *err) {
-    lb_status status = check_member(up, member, err);
-    if (status) return status;
-    lb_record *record = lb_record_of(up->state, up->hot.view->slot[member]), before = *record;
-    if (!(record->off & LB_OFF_DRAINING)) return lb_upstream_advance(up, now_ns, err);
-    record->off &= ~(uint32_t)LB_OFF_DRAINING;
-    record->drain_until_ns = 0;
-    return commit(up, record, before, now_ns, err);
 }
 
 /* ---- looking in ------------------------------------------------------------------------------------------- */
@@ -252,7 +266,7 @@ lb_state *lb_upstream_state(const lb_upstream *up) { return up->state; }
 
 const void *lb_upstream_policy_state(const lb_upstream *up) { return up->picture->scope[0].group[0].policy_state; }
 
-uint64_t lb_upstream_in_flight(const lb_upstream *up) { return up->in_flight; }
+uint64_t lb_upstream_in_flight(const lb_upstream *up) { return up->in_flight + up->others; }
 
 bool lb_upstream_next_event(lb_upstream *up, lb_event *out, uint64_t *dropped) {
     return lb_events_take(&up->events, out, dropped);

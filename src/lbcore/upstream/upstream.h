@@ -1,14 +1,17 @@
 /* upstream: a named group of targets with one policy.  Publishes Views, picks, counts calls, fires what is due.
  *
- *   update, set_weight, set_health, drain, eject, recover
- *          | make a picture aside (a failure leaves the old one)
- *          v
+ *   set_health, drain, report, another worker --record, epoch--> the picture is old
+ *   update, set_weight                        --list, weights-->       | made anew aside by the next call that picks
+ *                                                                      v (a failure leaves the old one)
  *   lb_upstream --picture--> lb_view, policy states     read by pick and acquire
  *               --state----> lb_state                   written by acquire and done
  *
+ * Health  a change of a target's state is one word of its record and a higher epoch: O(1), whatever the number of
+ *         targets.  The next pick makes the picture anew.  With many targets it does so at most every so often
+ *         (due.c), and until then passes over who is out.
  * Time    every call that may depend on it takes now_ns (monotonic) and first fires what is due, if
- *         now_ns >= lb_upstream_due().  A caller that passes 0 fires nothing.
- * Events  ejected, recovered, unhealthy, healthy go to a queue of the last 256; what it had to drop is counted.
+ *         now_ns >= lb_upstream_due(), or the picture is old.  A caller that passes 0 tells no time.
+ * Events  what happened to targets goes to a queue of the last 256; what it had to drop is counted.
  * Keeps   the same calls with the same arguments give the same picks.  One caller at a time (the binding's
  *         GIL), but for what says otherwise; in-flight counters may be read by anyone.
  */
@@ -16,7 +19,9 @@
 #define LBCORE_UPSTREAM_UPSTREAM_H
 
 #include "base/str.h"
-#include "health/passive.h"
+#include "health/checks.h"
+#include "health/outlier.h"
+#include "health/pause.h"
 #include "policy/policy.h"
 
 /* ---- what an upstream is made of -------------------------------------------------------------------------------- */
@@ -67,11 +72,30 @@ typedef struct lb_limits {
     uint32_t retry_per_second;      /* and a second besides: budget.h */
 } lb_limits;
 
+/* What decides that a target is well. */
+typedef struct lb_health {
+    lb_outlier outlier;             /* Envoy's detectors */
+    lb_check_limits passive;        /* Kong's checks, by the outcomes of calls */
+    lb_check_limits active;         /* and of probes */
+    double threshold;               /* percent: the upstream serves only while more of its weight is available; 0: off */
+    uint64_t max_hold_ns;           /* that a target may ask for by retry_after; 0: it is not listened to */
+} lb_health;
+
+/* Who serves when nobody is usable. */
+typedef enum lb_when_empty {
+    LB_EMPTY_FAIL = 0,              /* nobody */
+    LB_EMPTY_PANIC,                 /* everybody who is not draining or disabled, by weight */
+    LB_EMPTY_LEAST_BAD,             /* of these who is held or ejected and back soonest, else who is unhealthy */
+} lb_when_empty;
+
 typedef struct lb_upstream_spec {
     const lb_policy *policy;
     double param[LB_MAX_PARAMS];    /* in the order of policy->params */
     uint64_t seed;                  /* of schedules and draws */
-    lb_passive passive;
+    lb_health health;
+    lb_when_empty when_empty;
+    const lb_backing *backing;      /* where State is shared with other workers; NULL: it is private */
+    lb_str name;                    /* of the upstream, where it is shared: what the workers know it by */
     lb_levels levels;
     lb_slow_start slow_start;
     lb_limits limits;
@@ -80,15 +104,24 @@ typedef struct lb_upstream_spec {
 typedef enum lb_event_kind {
     LB_EVENT_EJECTED = 0,
     LB_EVENT_RECOVERED,             /* an ejection ended */
-    LB_EVENT_UNHEALTHY,             /* set_health(false) */
-    LB_EVENT_HEALTHY,               /* set_health(true) */
+    LB_EVENT_UNHEALTHY,             /* set_health(false), or its checks */
+    LB_EVENT_HEALTHY,
+    LB_EVENT_HELD,                  /* it asked for a pause */
+    LB_EVENT_RELEASED,              /* the pause is over */
+    LB_EVENT_DRAINING,
+    LB_EVENT_DRAINED,               /* its last call has ended */
+    LB_EVENT_UNDRAINED,
+    LB_EVENT_DISABLED,
+    LB_EVENT_ENABLED,
 } lb_event_kind;
 
 typedef struct lb_event {
     lb_event_kind kind;
     uint32_t slot, generation;      /* of the target; its user pointer may be gone */
-    uint64_t at_ns, until_ns;       /* until_ns: of an ejection, else 0 */
-    uint32_t failures;              /* consecutive, of an ejection */
+    uint64_t at_ns, until_ns;       /* until_ns: of an ejection, a pause, a drain; else 0 */
+    uint32_t failures;              /* consecutive, that led to an ejection; 0: a statistical detector */
+    lb_cause cause;                 /* of an ejection */
+    uint16_t status;                /* of the answer that asked for a pause; 0: none */
 } lb_event;
 
 typedef struct lb_upstream lb_upstream;
@@ -106,10 +139,10 @@ typedef struct lb_call {
 
 /* ---- making and changing ---------------------------------------------------------------------------------------- */
 
-/* The defaults of everything but policy, param and seed. */
+/* The defaults of everything but policy, param, seed, backing and name. */
 void lb_upstream_defaults(lb_upstream_spec *spec);
 
-/* Errors: a parameter's name, "health.max_percent", "levels.*", "limits.*", "slow_start.*"; as lb_upstream_update(). */
+/* Errors: a parameter's name, "health.*", "levels.*", "limits.*", "slow_start.*"; as lb_upstream_update(). */
 lb_status lb_upstream_new(lb_upstream **out, const lb_upstream_spec *spec, const lb_target_spec *targets, uint32_t n,
                           uint64_t now_ns, lb_error *err);
 void lb_upstream_free(lb_upstream *up);                                /* accepts NULL; its subsets are empty then */
@@ -121,17 +154,32 @@ lb_status lb_upstream_update(lb_upstream *up, const lb_target_spec *targets, uin
                              lb_error *err);
 lb_status lb_upstream_set_weight(lb_upstream *up, uint32_t member, uint32_t weight, uint64_t now_ns, lb_error *err);
 
-/* healthy = true also ends an ejection. */
-lb_status lb_upstream_set_health(lb_upstream *up, uint32_t member, bool healthy, uint64_t now_ns, lb_error *err);
+/* healthy = true also ends an ejection and a pause.  keep: checks do not change it again. */
+lb_status lb_upstream_set_health(lb_upstream *up, uint32_t member, bool healthy, bool keep, uint64_t now_ns,
+                                 lb_error *err);
 
 /* No new calls but those of its sessions, and these until until_ns (LB_NEVER: without end). */
 lb_status lb_upstream_drain(lb_upstream *up, uint32_t member, uint64_t until_ns, uint64_t now_ns, lb_error *err);
 lb_status lb_upstream_undrain(lb_upstream *up, uint32_t member, uint64_t now_ns, lb_error *err);
 
-/* Fire what is due: ejections and holds that end, steps of a slow start, decay.  Running out of memory leaves it due:
- * the next call tries again. */
+/* Out of service by hand, sessions too, until it is enabled. */
+lb_status lb_upstream_disable(lb_upstream *up, uint32_t member, bool disabled, uint64_t now_ns, lb_error *err);
+
+/* Fire what is due: ejections and holds that end, steps of a slow start, decay, the ends of detectors' intervals; look at
+ * the other workers.  Running out of memory leaves it due: the next call tries again. */
 lb_status lb_upstream_advance(lb_upstream *up, uint64_t now_ns, lb_error *err);
 uint64_t lb_upstream_due(const lb_upstream *up);                       /* LB_NEVER: nothing is waiting */
+
+/* As advance, and the picture is of this moment afterwards, however many targets there are: for looking in. */
+lb_status lb_upstream_settle(lb_upstream *up, uint64_t now_ns, lb_error *err);
+
+/* When somebody who is out may be back by itself; LB_NEVER: nobody. */
+uint64_t lb_upstream_back_ns(const lb_upstream *up);
+
+/* In the child of a fork: open calls are the parent's, draws and the place in a schedule are the child's own.  Where State
+ * is shared, lb_upstream_rejoin() follows at the next load, before anything else. */
+void lb_upstream_forked(lb_upstream *up, uint64_t seed);
+lb_status lb_upstream_rejoin(lb_upstream *up, uint64_t now_ns, lb_error *err);
 
 /* The targets with all of `labels` (ascending).  The handle is the caller's, to be freed before or after `up`. */
 lb_status lb_upstream_subset(lb_upstream *up, const uint32_t *labels, uint32_t n, uint64_t now_ns, lb_subset **out,
@@ -147,6 +195,8 @@ typedef enum lb_pass {
     LB_PASS_EXCLUDED,               /* the caller said so, or it was tried */
     LB_PASS_FULL,                   /* limits.in_flight */
     LB_PASS_BOUND,                  /* the bound on its share of the load */
+    LB_PASS_OUT,                    /* not usable any more */
+    LB_PASS_TRIAL,                  /* its breaker is half open, and the calls that it may have are under way */
 } lb_pass;
 
 #define LB_MAX_PASSED 16u
@@ -212,11 +262,19 @@ void lb_batch_turns(const lb_batch *batch, int32_t *out, uint32_t n);
 void lb_batch_keys(const lb_batch *batch, const lb_key *keys, int32_t *out, uint32_t n);
 void lb_batch_end(lb_batch *batch);
 
-/* The verdict on the call's target (it may be ejected by it); releases nothing.  A stale generation is ignored.
- * latency_ns: as the caller measured it; LB_NEVER: since the call was acquired.
- * If there is no memory for the View without an ejected target, the ejection stands and lb_upstream_due() is in the
- * past: picks may give the target until the next call that tells the time finds the memory. */
-void lb_upstream_report(lb_upstream *up, lb_call *call, lb_verdict verdict, uint64_t latency_ns, uint64_t now_ns);
+/* How a call ended. */
+typedef struct lb_report {
+    lb_outcome outcome;
+    uint64_t latency_ns;            /* as the caller measured it; LB_NEVER: since the call was acquired */
+    uint64_t pause_ns;              /* that the target asks for; 0: none */
+} lb_report;
+
+/* The verdict on the call's target (it may be out by it); releases nothing, allocates nothing but the first event.  A stale
+ * generation is ignored. */
+void lb_upstream_report(lb_upstream *up, lb_call *call, const lb_report *report, uint64_t now_ns);
+
+/* The outcome of an active check of a member. */
+void lb_upstream_checked(lb_upstream *up, uint32_t member, const lb_outcome *outcome, uint64_t now_ns);
 
 /* The call has ended: one less in flight, on its own generation only; or later, where it failed and is held. */
 void lb_upstream_release(lb_upstream *up, const lb_call *call);
@@ -227,7 +285,7 @@ void lb_upstream_release(lb_upstream *up, const lb_call *call);
 const lb_view *lb_upstream_view(const lb_upstream *up);
 lb_state *lb_upstream_state(const lb_upstream *up);
 const void *lb_upstream_policy_state(const lb_upstream *up);           /* for tests and tools of the policy itself */
-uint64_t lb_upstream_in_flight(const lb_upstream *up);                 /* of all targets, held calls included */
+uint64_t lb_upstream_in_flight(const lb_upstream *up);                 /* of all targets and workers, held calls included */
 
 /* Shares of the priority levels in percent, by ascending priority, at most n; returns how many there are. */
 uint32_t lb_upstream_levels(const lb_upstream *up, uint32_t *priority, uint32_t *percent, uint32_t n);
@@ -246,15 +304,25 @@ typedef struct lb_upstream_hot {
     lb_view *view;
     lb_replay *replay;              /* of the policy; NULL: it has none, or picks must look at more than the schedule */
     uint64_t due_ns;                /* LB_NEVER: nothing is waiting */
+    const lb_word *epoch;           /* of what the picture was made from */
+    uint64_t seen;                  /* what it was then */
 } lb_upstream_hot;
+
+#define LB_TURNS_BETWEEN_LOOKS 256u /* where a schedule is shared: then a pick asks for the time */
 
 #define LB_PREFETCH_TURNS 24        /* ahead for the object, twice as many for the pointer to it */
 #define LB_PREFETCH_FROM 4096       /* turns: what shorter schedules touch is in the cache by itself */
 
+/* True if the next call has something to do before it picks: it should be told the time. */
+static inline bool lb_upstream_is_waiting(const lb_upstream *up) {
+    const lb_upstream_hot *hot = (const lb_upstream_hot *)(const void *)up;
+    return hot->due_ns != LB_NEVER || lb_word_read(hot->epoch) != hot->seen;
+}
+
 /* True if a pick needs no clock and no policy call: nothing waits and a schedule is being replayed. */
 static inline bool lb_upstream_is_replaying(const lb_upstream *up) {
     const lb_upstream_hot *hot = (const lb_upstream_hot *)(const void *)up;
-    return hot->due_ns == LB_NEVER && hot->replay && hot->replay->table;
+    return !lb_upstream_is_waiting(up) && hot->replay && hot->replay->table;
 }
 
 /* The user pointer of the next turn; only while lb_upstream_is_replaying().
@@ -267,6 +335,7 @@ static inline void *lb_upstream_replay_user(lb_upstream *up) {
     lb_replay *replay = hot->replay;
     void **user = hot->view->user;
     uint32_t member = lb_replay_next(replay);
+    if (replay->shared && replay->n_taken % LB_TURNS_BETWEEN_LOOKS == 0) hot->due_ns = 1;
 #if defined(__GNUC__)
     uint32_t near = replay->cursor + LB_PREFETCH_TURNS, far = near + LB_PREFETCH_TURNS;
     if (replay->n > LB_PREFETCH_FROM && far < replay->n) {

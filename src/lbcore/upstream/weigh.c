@@ -1,13 +1,15 @@
 /* weigh: who serves with which weight at a moment, and what each priority takes.
  *
- *   record: unhealthy, ejected, draining, slow start        levels: how many of each priority serve
+ *   record: unhealthy, ejected, held, draining, disabled,   levels: how many of each priority serve
+ *           slow start
  *          | weigh                                                 | share
  *          v                                                       v
  *   weight of each member (0: out)                          percent of the load, panic
  *
  * Slow    while anybody starts slowly all weights are multiplied by up to 64, so that small ones have steps too.  Keyed
  *         policies place keys by configured weights: there nobody starts slowly.
- * Source  upstream.h, lb_levels: Envoy's priority load and panic, in whole percents as there.
+ * Source  upstream.h, lb_levels: Envoy's priority load and panic, in whole percents as there.  Kong's threshold: nobody
+ *         serves unless more than that percentage of the weight is available.
  * Cost    O(n).
  * Keeps   reads records, changes none: what is over at now_ns is read as over.
  */
@@ -15,12 +17,17 @@
 
 #define FINEST 64u
 
-static bool is_over(const lb_record *record, uint64_t now_ns) {
-    return (record->off & LB_OFF_EJECTED) && now_ns >= record->ejected_until_ns;
+uint32_t lb_off_at(const lb_record *record, uint64_t now_ns) {
+    uint32_t off = lb_record_off(record);
+    if ((off & LB_OFF_EJECTED) && now_ns >= lb_word_read(&record->ejected_until_ns)) off &= ~(uint32_t)LB_OFF_EJECTED;
+    if ((off & LB_OFF_HELD) && now_ns >= lb_word_read(&record->held_until_ns)) off &= ~(uint32_t)LB_OFF_HELD;
+    return off;
 }
 
-static bool may_serve(const lb_record *record, uint64_t now_ns) {
-    return record->off == 0 || (record->off == LB_OFF_EJECTED && is_over(record, now_ns));
+/* An ejection that is over and not ended yet. */
+static bool is_over(const lb_record *record, uint64_t now_ns) {
+    uint64_t until_ns = lb_word_read(&record->ejected_until_ns);
+    return until_ns && now_ns >= until_ns;
 }
 
 /* ---- slow start ------------------------------------------------------------------------------------------------- */
@@ -28,7 +35,7 @@ static bool may_serve(const lb_record *record, uint64_t now_ns) {
 /* When its slow start began; 0: it has none.  One that comes back now begins now. */
 static uint64_t slow_since(const lb_slow_start *slow, const lb_record *record, uint64_t now_ns) {
     if (slow->window_ns == 0) return 0;
-    uint64_t since_ns = is_over(record, now_ns) ? now_ns : record->slow_since_ns;
+    uint64_t since_ns = is_over(record, now_ns) ? now_ns : lb_word_read(&record->slow_since_ns);
     return now_ns < since_ns || now_ns - since_ns < slow->window_ns ? since_ns : 0;
 }
 
@@ -53,7 +60,7 @@ static uint32_t fineness(const lb_upstream *up, const lb_view *view, const lb_me
     for (uint32_t i = 0; i < view->n_members; i++) {
         const lb_record *record = lb_record_of(up->state, view->slot[i]);
         if (members->weight[i] > most) most = members->weight[i];
-        slow = slow || (may_serve(record, now_ns) && slow_since(&up->spec.slow_start, record, now_ns));
+        slow = slow || (!lb_off_at(record, now_ns) && slow_since(&up->spec.slow_start, record, now_ns));
     }
     uint32_t fine = slow ? FINEST : 1;
     while (fine > 1 && (uint64_t)most * fine > LB_MAX_WEIGHT) fine /= 2;
@@ -75,6 +82,23 @@ static uint32_t serving(const lb_slow_start *slow, const lb_record *record, uint
     return slowed ? (uint32_t)slowed : 1;
 }
 
+/* When what keeps a target out is over by itself. */
+static uint64_t back_ns(const lb_record *record, uint64_t now_ns) {
+    uint64_t ejected_ns = lb_word_read(&record->ejected_until_ns), held_ns = lb_word_read(&record->held_until_ns);
+    uint64_t due_ns = ejected_ns > now_ns ? ejected_ns : LB_NEVER;
+    return held_ns > now_ns ? earlier(due_ns, held_ns) : due_ns;
+}
+
+/* Too little is left: nobody serves. */
+static void close_down(lb_view *view, double threshold) {
+    uint64_t available = 0, total = 0;
+    for (uint32_t i = 0; i < view->n_members; i++) {
+        total += view->full[i];
+        if (view->weight[i]) available += view->full[i];
+    }
+    if (!lb_checks_suffice(threshold, available, total)) memset(view->weight, 0, view->n_members * sizeof *view->weight);
+}
+
 uint64_t lb_weigh(const lb_upstream *up, lb_view *view, const lb_members *members, uint64_t now_ns) {
     static const lb_slow_start none = {0};
     const lb_slow_start *slow = up->spec.policy->walk ? &none : &up->spec.slow_start;
@@ -84,11 +108,10 @@ uint64_t lb_weigh(const lb_upstream *up, lb_view *view, const lb_members *member
         const lb_record *record = lb_record_of(up->state, view->slot[i]);
         view->full[i] = members->weight[i] * fine;
         view->weight[i] = 0;
-        if (may_serve(record, now_ns))
-            view->weight[i] = serving(slow, record, view->full[i], now_ns, &due_ns);
-        else if ((record->off & LB_OFF_EJECTED) && !is_over(record, now_ns))
-            due_ns = earlier(due_ns, record->ejected_until_ns);
+        if (lb_off_at(record, now_ns)) due_ns = earlier(due_ns, back_ns(record, now_ns));
+        else view->weight[i] = serving(slow, record, view->full[i], now_ns, &due_ns);
     }
+    if (up->spec.health.threshold > 0) close_down(view, up->spec.health.threshold);
     return due_ns;
 }
 
@@ -153,6 +176,11 @@ static void share_by_health(const lb_levels *rule, lb_level *level, uint32_t n, 
         if (first == n && wanted) first = l;
     }
     if (first < n) level[first].percent += left;
+}
+
+void lb_level_share_all(lb_level *level, uint32_t n) {
+    for (uint32_t l = 0; l < n; l++) level[l].panic = true;
+    share_by_number(level, n);
 }
 
 void lb_level_share(const lb_levels *rule, lb_level *level, uint32_t n) {

@@ -1,0 +1,147 @@
+/* judge: what outcomes do to the state of a target.
+ *
+ *   outcome --outlier.h--> a detector asks --enforced? room?--> ejected      \
+ *           --checks.h---> counters of Kong's checks ---------> unhealthy     > one word of the record, an event, the epoch
+ *           --pause.h----> retry_after -----------------------> held         /
+ *
+ * Cost    O(1); the end of an interval O(n).
+ * Keeps   who wins the transition of a word tells the event and raises the epoch; nothing is allocated but the queue of
+ *         events with the first one, and what the end of an interval works with: without memory nobody is judged then.
+ */
+#include "upstream/internal.h"
+
+#include "base/alloc.h"
+
+void lb_upstream_tell(lb_upstream *up, lb_event event, uint64_t now_ns) {
+    const lb_record *record = lb_record_of(up->state, event.slot);
+    event.generation = lb_generation_of(up->state, event.slot);
+    event.at_ns = now_ns;
+    if (event.kind == LB_EVENT_EJECTED) event.until_ns = lb_word_read(&record->ejected_until_ns);
+    if (event.kind == LB_EVENT_HELD) event.until_ns = lb_word_read(&record->held_until_ns);
+    if (event.kind == LB_EVENT_DRAINING) event.until_ns = lb_word_read(&record->drain_until_ns);
+    if (event.until_ns == LB_NEVER) event.until_ns = 0;
+    lb_events_push(&up->events, event);
+}
+
+/* ---- detectors -------------------------------------------------------------------------------------------------- */
+
+static uint32_t streak_of(const lb_outlier *rule, lb_cause cause) {
+    switch (cause) {
+    case LB_CAUSE_5XX: return rule->consecutive_5xx;
+    case LB_CAUSE_GATEWAY: return rule->consecutive_gateway;
+    case LB_CAUSE_LOCAL: return rule->consecutive_local;
+    case LB_CAUSE_TRIAL: return 1;
+    default: return 0;
+    }
+}
+
+static void eject(lb_upstream *up, uint32_t slot, lb_cause cause, uint64_t now_ns) {
+    const lb_outlier *rule = &up->spec.health.outlier;
+    lb_record *record = lb_record_of(up->state, slot);
+    if (lb_word_read(&record->ejected_until_ns)) return;
+    if (!lb_outlier_enforces(rule, cause, lb_rng_next(&up->chance))) return;
+    if (!lb_outlier_may(rule, up->n_ejected, up->hot.view->n_members)) return;
+    if (!lb_outlier_eject(rule, record, lb_rng_next(&up->chance), now_ns)) return;
+    up->n_ejected++;
+    lb_upstream_tell(up, (lb_event){.kind = LB_EVENT_EJECTED, .slot = slot, .cause = cause,
+                                    .failures = streak_of(rule, cause)}, now_ns);
+    lb_upstream_stir(up);
+}
+
+static void detect(lb_upstream *up, uint32_t slot, const lb_outcome *outcome, uint64_t now_ns) {
+    lb_record *record = lb_record_of(up->state, slot);
+    bool trial = lb_word_read(&record->trial) != 0;
+    lb_cause cause = lb_outlier_count(&up->spec.health.outlier, record, outcome, now_ns);
+    if (cause != LB_CAUSE_NONE) eject(up, slot, cause, now_ns);
+    else if (trial && lb_word_read(&record->trial) == 0) lb_upstream_stir(up);      /* its breaker has closed */
+}
+
+typedef struct bench {              /* what the end of an interval works with */
+    lb_record **record;
+    lb_cause *cause;
+    double *scratch;
+} bench;
+
+static void judge_all(lb_upstream *up, const bench *b, uint64_t now_ns) {
+    const lb_view *view = up->hot.view;
+    for (uint32_t i = 0; i < view->n_members; i++) b->record[i] = lb_record_of(up->state, view->slot[i]);
+    (void)lb_outlier_judge(&up->spec.health.outlier, b->record, view->n_members, b->scratch, b->cause, now_ns);
+    for (uint32_t i = 0; i < view->n_members; i++)
+        if (b->cause[i] != LB_CAUSE_NONE) eject(up, view->slot[i], b->cause[i], now_ns);
+}
+
+/* One worker judges each interval: who moves the word. */
+void lb_judge_interval(lb_upstream *up, uint64_t now_ns) {
+    const lb_outlier *rule = &up->spec.health.outlier;
+    uint64_t interval = now_ns / rule->interval_ns, before = lb_word_read(&up->state->common->judged);
+    up->judge_due_ns = (interval + 1) * rule->interval_ns;
+    if (before >= interval || !lb_word_swap(&up->state->common->judged, &before, interval)) return;
+    size_t n = up->hot.view->n_members;
+    bench b = {.record = lb_alloc_array(n, sizeof *b.record), .cause = lb_alloc_zero(n, sizeof *b.cause),
+               .scratch = lb_alloc_array(2 * n, sizeof *b.scratch)};
+    if (b.record && b.cause && b.scratch) judge_all(up, &b, now_ns);
+    lb_free(b.record);
+    lb_free(b.cause);
+    lb_free(b.scratch);
+}
+
+/* ---- checks ----------------------------------------------------------------------------------------------------- */
+
+static void count(lb_upstream *up, uint32_t slot, const lb_check_limits *limits, const lb_outcome *outcome,
+                  uint64_t now_ns) {
+    lb_check_change change = lb_checks_count(limits, lb_record_of(up->state, slot), outcome);
+    if (change == LB_CHECK_SAME) return;
+    if (change == LB_CHECK_ROSE) lb_word_write(&lb_record_of(up->state, slot)->slow_since_ns, now_ns);
+    lb_event_kind kind = change == LB_CHECK_ROSE ? LB_EVENT_HEALTHY : LB_EVENT_UNHEALTHY;
+    lb_upstream_tell(up, (lb_event){.kind = kind, .slot = slot}, now_ns);
+    lb_upstream_stir(up);
+}
+
+void lb_upstream_checked(lb_upstream *up, uint32_t member, const lb_outcome *outcome, uint64_t now_ns) {
+    if (member >= up->hot.view->n_members) return;
+    lb_upstream_fire(up, now_ns);
+    count(up, up->hot.view->slot[member], &up->spec.health.active, outcome, now_ns);
+}
+
+/* ---- calls ------------------------------------------------------------------------------------------------------ */
+
+static void pause_for(lb_upstream *up, uint32_t slot, const lb_report *report, uint64_t now_ns) {
+    bool moved = false;
+    lb_record *record = lb_record_of(up->state, slot);
+    if (!lb_pause_hold(record, report->pause_ns, up->spec.health.max_hold_ns, now_ns, &moved)) return;
+    if (!moved)
+        lb_upstream_tell(up, (lb_event){.kind = LB_EVENT_HELD, .slot = slot, .status = report->outcome.status}, now_ns);
+    lb_upstream_stir(up);
+}
+
+/* What the policy learns, and whether the call is to stay counted. */
+static void learn(lb_upstream *up, lb_call *call, bool failed, uint64_t latency_ns, uint64_t now_ns) {
+    const lb_policy *policy = up->spec.policy;
+    if (failed && policy->load_aware && up->spec.limits.hold_ns)
+        call->hold_until_ns = now_ns + up->spec.limits.hold_ns;
+    if (!policy->observe) return;
+    if (latency_ns == LB_NEVER) latency_ns = now_ns > call->started_ns ? now_ns - call->started_ns : 0;
+    lb_seen seen = {.now_ns = now_ns, .latency_ns = latency_ns, .failed = failed};
+    policy->observe(up->picture->scope[0].group[0].policy_state, up->state, call->slot, &seen);
+}
+
+/* A success of a target without a past: the most frequent report has nothing to do. */
+static bool changes_nothing(const lb_upstream *up, uint32_t slot, const lb_report *report) {
+    const lb_record *record = lb_record_of(up->state, slot);
+    return report->outcome.verdict == LB_SUCCESS && up->unwatched && !report->pause_ns
+           && !lb_word_glance(&record->streaks) && !lb_word_glance(&record->trial);
+}
+
+void lb_upstream_report(lb_upstream *up, lb_call *call, const lb_report *report, uint64_t now_ns) {
+    const lb_seat *seat = lb_seat_of(up->state, call->slot);
+    if (lb_counter_read(&seat->generation) != call->generation || seat->leaving) return;
+    lb_upstream_fire(up, now_ns);
+    lb_verdict verdict = lb_outcome_verdict(&report->outcome);
+    if (verdict == LB_FAILURE || (verdict == LB_SUCCESS && up->spec.policy->observe))
+        learn(up, call, verdict == LB_FAILURE, report->latency_ns, now_ns);
+    if (changes_nothing(up, call->slot, report)) return;
+    detect(up, call->slot, &report->outcome, now_ns);
+    if (lb_checks_are_on(&up->spec.health.passive))
+        count(up, call->slot, &up->spec.health.passive, &report->outcome, now_ns);
+    if (report->pause_ns) pause_for(up, call->slot, report, now_ns);
+}
