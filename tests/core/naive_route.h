@@ -191,12 +191,12 @@ static bool naive_again(lb_str path, char *changed, char *scratch, lb_str *out) 
 }
 
 /* What lb_router_match() must say; *route is LB_NONE unless LB_FOUND. */
-static lb_outcome naive_match(const lb_route_spec *specs, uint32_t n, const lb_request *r, uint32_t *route) {
+static lb_match_outcome naive_match(const lb_route_spec *specs, uint32_t n, const lb_request *r, uint32_t *route) {
     size_t size = lb_scratch_size(r) + 1;
     char *memory = malloc(size * 4);
     const char *reason;
     lb_str path, query, authority, host, other_path;
-    lb_outcome outcome = LB_REFUSED;
+    lb_match_outcome outcome = LB_REFUSED;
     *route = LB_NONE;
     bool ok = naive_fields(r)
               && lb_normalise_target(r->method, r->target, memory, &path, &query, &authority, &reason)

@@ -68,7 +68,7 @@ static inline int match_row(const lb_router *router, const ask *a, lb_answer *an
     for (; a->headers[2 * request.n_headers]; request.n_headers++)
         headers[request.n_headers] = (lb_header){lb_str_of(a->headers[2 * request.n_headers]),
                                                  lb_str_of(a->headers[2 * request.n_headers + 1])};
-    lb_outcome outcome = lb_router_match(router, &request, scratch, answer);
+    lb_match_outcome outcome = lb_router_match(router, &request, scratch, answer);
     CHECK((outcome == LB_FOUND) == (answer->route != LB_NONE));
     CHECK((outcome == LB_REFUSED) == (answer->reason != NULL));
     return outcome == LB_REFUSED ? REFUSED : outcome == LB_NO_ROUTE ? NONE : (int)answer->route;

@@ -73,8 +73,8 @@ static void compare(const lb_router *router, const lb_route_spec *specs, uint32_
     for (; a->headers[2 * request.n_headers]; request.n_headers++)
         headers[request.n_headers] = (lb_header){lb_str_of(a->headers[2 * request.n_headers]),
                                                  lb_str_of(a->headers[2 * request.n_headers + 1])};
-    lb_outcome want = naive_match(specs, n, &request, &want_route);
-    lb_outcome got = lb_router_match(router, &request, scratch, &answer);
+    lb_match_outcome want = naive_match(specs, n, &request, &want_route);
+    lb_match_outcome got = lb_router_match(router, &request, scratch, &answer);
     if (got != want || answer.route != want_route)
         fprintf(stderr, "%s %s %s: got %d %u, want %d %u\n", a->method, a->host, a->target, got, answer.route, want,
                 want_route);

@@ -78,8 +78,8 @@ static void ask(scene *s) {
     char *scratch = malloc(size ? size : 1);
     lb_answer answer;
     uint32_t want;
-    lb_outcome expected = naive_match(s->specs, s->n, &s->request, &want);
-    lb_outcome got = lb_router_match(router, &s->request, scratch, &answer);
+    lb_match_outcome expected = naive_match(s->specs, s->n, &s->request, &want);
+    lb_match_outcome got = lb_router_match(router, &s->request, scratch, &answer);
     ASSERT(got == expected && answer.route == want);
     ASSERT((got == LB_REFUSED) == (answer.reason != NULL));
     ASSERT(got == LB_REFUSED || answer.path.len > 0);

@@ -21,13 +21,13 @@
 
 #define LB_SMOOTH_LOOK 64u          /* steps that peek answers */
 
-typedef struct lb_seat {
+typedef struct lb_smooth_seat {
     int64_t current;
     uint64_t given;                 /* the ask in which the member was last given */
-} lb_seat;
+} lb_smooth_seat;
 
 typedef struct lb_seats {
-    lb_seat *seat;                  /* by member */
+    lb_smooth_seat *seat;                  /* by member */
     uint64_t ask;                   /* the one under way, > 0 */
 } lb_seats;
 
@@ -79,7 +79,7 @@ static inline void lb_seat_give(lb_seats *seats, uint32_t member) { seats->seat[
 
 /* A candidate, free and of weight > 0. */
 static inline void lb_turn_offer(lb_turn *turn, lb_seats *seats, uint32_t member, uint32_t weight) {
-    lb_seat *seat = &seats->seat[member];
+    lb_smooth_seat *seat = &seats->seat[member];
     seat->current += weight;
     turn->total += weight;
     if (turn->best == LB_NONE || seat->current > seats->seat[turn->best].current) turn->best = member;

@@ -124,7 +124,7 @@ static const char *read_host_of(const lb_request *request, char *scratch, const 
     return lb_read_host(reading->authority, behind, host, &dropped);
 }
 
-lb_outcome lb_router_match(const lb_router *router, const lb_request *request, char *scratch, lb_answer *answer) {
+lb_match_outcome lb_router_match(const lb_router *router, const lb_request *request, char *scratch, lb_answer *answer) {
     lb_reading reading;
     lb_str host = {0};
     uint32_t route = LB_NONE;

@@ -52,7 +52,7 @@ typedef struct lb_request {
     uint32_t n_headers;
 } lb_request;
 
-typedef enum lb_outcome { LB_NO_ROUTE = 0, LB_FOUND, LB_REFUSED } lb_outcome;
+typedef enum lb_match_outcome { LB_NO_ROUTE = 0, LB_FOUND, LB_REFUSED } lb_match_outcome;
 
 typedef struct lb_answer {
     uint32_t route;                 /* LB_FOUND: index into the specs, else LB_NONE */
@@ -74,7 +74,7 @@ void lb_router_free(lb_router *router);                                /* accept
 static inline size_t lb_scratch_size(const lb_request *request) { return request->target.len + request->host.len; }
 
 /* Match.  `scratch` has lb_scratch_size() bytes and must outlive *answer. */
-lb_outcome lb_router_match(const lb_router *router, const lb_request *request, char *scratch, lb_answer *answer);
+lb_match_outcome lb_router_match(const lb_router *router, const lb_request *request, char *scratch, lb_answer *answer);
 
 size_t lb_router_memory(const lb_router *router);                      /* bytes */
 

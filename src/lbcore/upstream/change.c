@@ -50,11 +50,9 @@ static bool set_mark(lb_record *record, uint64_t bit, bool on) {
 }
 
 static void restore(lb_upstream *up, uint32_t member, lb_record *record, uint64_t now_ns) {
-    if (lb_outlier_recover(&up->spec.health.outlier, record, LB_NEVER)) {
+    if (lb_outlier_recover(record, now_ns, true)) {
         if (up->n_ejected) up->n_ejected--;
-        lb_word_write(&record->slow_since_ns, now_ns);
-        lb_word_write(&record->recovered_ns, now_ns);
-        lb_word_write(&record->trial, 0);
+        lb_word_write(&record->trial, 0);               /* it is well by our word: there is nothing to try */
         tell(up, LB_EVENT_RECOVERED, member, now_ns);
     }
     if (lb_pause_end(record, LB_NEVER)) tell(up, LB_EVENT_RELEASED, member, now_ns);

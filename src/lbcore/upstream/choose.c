@@ -45,8 +45,8 @@ static bool is_excluded(const lb_want *want, uint32_t slot) {
 
 /* How many calls its breaker lets through at a time. */
 static uint32_t trial_calls(const lb_upstream *up, uint32_t slot) {
-    bool half_open = lb_word_read(&lb_record_of(up->state, slot)->trial) != 0;
-    return half_open ? up->spec.health.outlier.half_open : LB_NONE;
+    const lb_outlier *rule = &up->spec.health.outlier;
+    return lb_outlier_on_trial(rule, lb_record_of(up->state, slot)) ? rule->half_open : LB_NONE;
 }
 
 static lb_pass pass_of(const choice *c, uint32_t i) {

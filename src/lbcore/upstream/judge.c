@@ -25,7 +25,7 @@ void lb_upstream_tell(lb_upstream *up, lb_event event, uint64_t now_ns) {
 
 /* ---- detectors -------------------------------------------------------------------------------------------------- */
 
-static uint32_t streak_of(const lb_outlier *rule, lb_cause cause) {
+static uint32_t limit_of(const lb_outlier *rule, lb_cause cause) {
     switch (cause) {
     case LB_CAUSE_5XX: return rule->consecutive_5xx;
     case LB_CAUSE_GATEWAY: return rule->consecutive_gateway;
@@ -35,57 +35,58 @@ static uint32_t streak_of(const lb_outlier *rule, lb_cause cause) {
     }
 }
 
-static void eject(lb_upstream *up, uint32_t slot, lb_cause cause, uint64_t now_ns) {
+static void eject(lb_upstream *up, uint32_t slot, lb_causes asked, uint64_t now_ns) {
     const lb_outlier *rule = &up->spec.health.outlier;
-    lb_record *record = lb_record_of(up->state, slot);
-    if (lb_word_read(&record->ejected_until_ns)) return;
-    if (!lb_outlier_enforces(rule, cause, lb_rng_next(&up->chance))) return;
-    if (!lb_outlier_may(rule, up->n_ejected, up->hot.view->n_members)) return;
-    if (!lb_outlier_eject(rule, record, lb_rng_next(&up->chance), now_ns)) return;
+    lb_cause cause = lb_outlier_enforced(rule, asked, lb_rng_next(&up->chance));
+    if (cause == LB_CAUSE_NONE || !lb_outlier_may(rule, up->n_ejected, up->hot.view->n_members)) return;
+    if (!lb_outlier_eject(rule, lb_record_of(up->state, slot), lb_rng_next(&up->chance), now_ns)) return;
     up->n_ejected++;
-    lb_upstream_tell(up, (lb_event){.kind = LB_EVENT_EJECTED, .slot = slot, .cause = cause,
-                                    .failures = streak_of(rule, cause)}, now_ns);
+    lb_event event = {.kind = LB_EVENT_EJECTED, .slot = slot, .cause = cause, .failures = limit_of(rule, cause)};
+    lb_upstream_tell(up, event, now_ns);
     lb_upstream_stir(up);
 }
 
 static void detect(lb_upstream *up, uint32_t slot, const lb_outcome *outcome, uint64_t now_ns) {
+    const lb_outlier *rule = &up->spec.health.outlier;
     lb_record *record = lb_record_of(up->state, slot);
-    bool trial = lb_word_read(&record->trial) != 0;
-    lb_cause cause = lb_outlier_count(&up->spec.health.outlier, record, outcome, now_ns);
-    if (cause != LB_CAUSE_NONE) eject(up, slot, cause, now_ns);
-    else if (trial && lb_word_read(&record->trial) == 0) lb_upstream_stir(up);      /* its breaker has closed */
+    bool trial = lb_outlier_on_trial(rule, record);
+    lb_causes asked = lb_outlier_count(rule, record, outcome, now_ns);
+    if (asked) eject(up, slot, asked, now_ns);
+    else if (trial && !lb_outlier_on_trial(rule, record)) lb_upstream_stir(up);     /* its breaker has closed */
 }
 
 typedef struct bench {              /* what the end of an interval works with */
     lb_record **record;
-    lb_cause *cause;
-    double *scratch;
+    lb_causes *asked;
+    uint64_t *scratch;
 } bench;
 
 static void judge_all(lb_upstream *up, const bench *b, uint64_t now_ns) {
     const lb_view *view = up->hot.view;
     for (uint32_t i = 0; i < view->n_members; i++) b->record[i] = lb_record_of(up->state, view->slot[i]);
-    (void)lb_outlier_judge(&up->spec.health.outlier, b->record, view->n_members, b->scratch, b->cause, now_ns);
+    (void)lb_outlier_judge(&up->spec.health.outlier, b->record, view->n_members, b->scratch, b->asked, now_ns);
     for (uint32_t i = 0; i < view->n_members; i++)
-        if (b->cause[i] != LB_CAUSE_NONE) eject(up, view->slot[i], b->cause[i], now_ns);
+        if (b->asked[i]) eject(up, view->slot[i], b->asked[i], now_ns);
 }
 
-/* One worker judges each interval: who moves the word. */
 void lb_judge_interval(lb_upstream *up, uint64_t now_ns) {
     const lb_outlier *rule = &up->spec.health.outlier;
-    uint64_t interval = now_ns / rule->interval_ns, before = lb_word_read(&up->state->common->judged);
-    up->judge_due_ns = (interval + 1) * rule->interval_ns;
-    if (before >= interval || !lb_word_swap(&up->state->common->judged, &before, interval)) return;
+    up->judge_due_ns = lb_outlier_due_ns(rule, now_ns);
+    if (!lb_outlier_is_my_turn(rule, up->state->common, now_ns)) return;
     size_t n = up->hot.view->n_members;
-    bench b = {.record = lb_alloc_array(n, sizeof *b.record), .cause = lb_alloc_zero(n, sizeof *b.cause),
-               .scratch = lb_alloc_array(2 * n, sizeof *b.scratch)};
-    if (b.record && b.cause && b.scratch) judge_all(up, &b, now_ns);
+    bench b = {.record = lb_alloc_array(n, sizeof *b.record), .asked = lb_alloc_zero(n, sizeof *b.asked),
+               .scratch = lb_alloc_array(n, sizeof *b.scratch)};
+    if (b.record && b.asked && b.scratch) judge_all(up, &b, now_ns);
     lb_free(b.record);
-    lb_free(b.cause);
+    lb_free(b.asked);
     lb_free(b.scratch);
 }
 
 /* ---- checks ----------------------------------------------------------------------------------------------------- */
+
+static bool is_counted(const lb_check_limits *limits) {
+    return limits->successes || limits->http_failures || limits->tcp_failures || limits->timeouts;
+}
 
 static void count(lb_upstream *up, uint32_t slot, const lb_check_limits *limits, const lb_outcome *outcome,
                   uint64_t now_ns) {
@@ -141,7 +142,7 @@ void lb_upstream_report(lb_upstream *up, lb_call *call, const lb_report *report,
         learn(up, call, verdict == LB_FAILURE, report->latency_ns, now_ns);
     if (changes_nothing(up, call->slot, report)) return;
     detect(up, call->slot, &report->outcome, now_ns);
-    if (lb_checks_are_on(&up->spec.health.passive))
+    if (is_counted(&up->spec.health.passive))
         count(up, call->slot, &up->spec.health.passive, &report->outcome, now_ns);
     if (report->pause_ns) pause_for(up, call->slot, report, now_ns);
 }

@@ -49,7 +49,7 @@ lb_status lb_picture_finish(lb_upstream *up, lb_picture *picture, const uint32_t
 /* ---- taking stock ----------------------------------------------------------------------------------------------- */
 
 static void end_ejection(lb_upstream *up, uint32_t slot, lb_record *record, uint64_t now_ns) {
-    if (!lb_outlier_recover(&up->spec.health.outlier, record, now_ns)) return;
+    if (!lb_outlier_recover(record, now_ns, false)) return;
     lb_upstream_tell(up, (lb_event){.kind = LB_EVENT_RECOVERED, .slot = slot}, now_ns);
 }
 
@@ -73,7 +73,7 @@ static void take_stock(lb_upstream *up, uint64_t now_ns) {
                 lb_upstream_drained(up, slot, now_ns);
             }
         }
-        up->n_trials += lb_word_read(&record->trial) != 0;
+        up->n_trials += lb_outlier_on_trial(&up->spec.health.outlier, record);
     }
 }
 

@@ -58,7 +58,7 @@ static lb_status check_spec(const lb_upstream_spec *spec, lb_error *err) {
 
 /* Nothing but consecutive failures is counted: a success matters only where it ends a streak. */
 static bool is_unwatched(const lb_health *health) {
-    return !lb_outlier_judges(&health->outlier) && !lb_checks_are_on(&health->passive);
+    return !lb_outlier_judges(&health->outlier) && !lb_checks_are_on(&health->passive) && !health->passive.successes;
 }
 
 static lb_mark mark_of(lb_str name) {
@@ -81,7 +81,7 @@ static void adopt(lb_upstream *up, const lb_upstream_spec *spec, uint64_t now_ns
     up->told_ns = now_ns;
     up->hot.due_ns = up->picture_due_ns = LB_NEVER;
     up->tick_due_ns = spec->policy->tick_ns ? now_ns + spec->policy->tick_ns : LB_NEVER;
-    up->judge_due_ns = lb_outlier_judges(&spec->health.outlier) ? now_ns + spec->health.outlier.interval_ns : LB_NEVER;
+    up->judge_due_ns = lb_outlier_due_ns(&spec->health.outlier, now_ns);
     lb_rng_seed(&up->rng, spec->seed);
     lb_rng_seed(&up->chance, ~spec->seed);
 }
