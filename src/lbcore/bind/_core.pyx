@@ -19,6 +19,8 @@ from libc.string cimport memset
 from lbcore cimport *
 
 import os
+import sys
+import time
 import warnings
 from types import MappingProxyType
 
@@ -36,6 +38,7 @@ core_version = LBCORE_VERSION.decode()
 include "check.pxi"
 include "policy.pxi"
 include "hash.pxi"
+include "health.pxi"
 include "target.pxi"
 include "want.pxi"
 include "call.pxi"

@@ -1,18 +1,8 @@
 # Call: one request in flight.  Plain C data plus the objects it needs; no cycle can run through it.
 
-cdef lb_verdict verdict_of(ok, status, error) except *:
-    """What a call's end says of its target.
-
-    ``ok`` if given, else by status and error: an OSError (TimeoutError is one) speaks against it, an answer of any
-    status for it, any other exception neither.
-    """
-    if ok is not None:
-        return LB_SUCCESS if ok else LB_FAILURE
-    if error is not None:
-        return LB_FAILURE if isinstance(error, OSError) else LB_NEITHER
-    if status is not None and not (isinstance(status, int) and 100 <= status <= 599):
-        raise ValueError(f"status: {shown(status)} is not a whole number in 100..599")
-    return LB_SUCCESS
+cdef lb_report WENT_WELL
+WENT_WELL.outcome.verdict = LB_SUCCESS
+WENT_WELL.latency_ns = LB_NEVER
 
 
 @cython.final
@@ -45,21 +35,19 @@ cdef class Call:
 
     def report(self, status=None, error=None, latency=None, retry_after=None):
         """Give the verdict; releases nothing."""
-        if retry_after is not None:
-            not_yet("retry_after= of a call")
-        self.judge(verdict_of(None, status, error), latency)
+        self.judge(None, status, error, latency, retry_after)
 
     def done(self, ok=None, status=None, error=None, latency=None, retry_after=None):
         """Give the verdict if none was given, then release; idempotent."""
         if self.open:
             self.open = False
             try:
-                if retry_after is not None:
-                    not_yet("retry_after= of a call")
                 if not self.judged:
-                    self.judge(verdict_of(ok, status, error), latency)
+                    self.judge(ok, status, error, latency, retry_after)
             finally:                            # after the verdict, which may hold the call; and whatever that met
                 lb_upstream_release(self.upstream.ptr, &self.c)
+                if self.upstream.watcher is not None:
+                    self.upstream.wake()
 
     def stream(self, body):
         """``body`` (an iterable or async iterable) as one that ends the call with its own end.
@@ -78,20 +66,26 @@ cdef class Call:
             self.succeed_at(self.upstream.now() if self.upstream.learns else 0)
         return 0
 
-    cdef inline void succeed_at(self, uint64_t now) noexcept:
-        """The same at ``now``; 0 will do where the policy does not ask how long calls take."""
+    cdef inline int succeed_at(self, uint64_t now) except -1:
+        """The same at ``now``; 0 will do where nobody asks how long calls take, or when."""
         if self.open:
             self.open = False
             self.judged = True
-            lb_upstream_report(self.upstream.ptr, &self.c, LB_SUCCESS, LB_NEVER, now)
+            lb_upstream_report(self.upstream.ptr, &self.c, &WENT_WELL, now)
             lb_upstream_release(self.upstream.ptr, &self.c)
+            if self.upstream.watcher is not None:
+                self.upstream.wake()
+        return 0
 
-    cdef int judge(self, lb_verdict verdict, latency) except -1:
-        cdef uint64_t took = LB_NEVER if latency is None else latency_ns(latency)
+    cdef int judge(self, ok, status, error, latency, retry_after) except -1:
+        cdef lb_report report
+        outcome_of(ok, status, error, self.upstream.failures, &report.outcome)
+        report.latency_ns = LB_NEVER if latency is None else latency_ns(latency)
+        report.pause_ns = 0
+        if retry_after is not None and (status is None or status == 429 or status == 503):
+            report.pause_ns = pause_of(retry_after)
         self.judged = True
-        if verdict != LB_NEITHER:
-            lb_upstream_report(self.upstream.ptr, &self.c, verdict, took,
-                               self.upstream.now() if verdict == LB_FAILURE or self.upstream.learns else 0)
+        lb_upstream_report(self.upstream.ptr, &self.c, &report, self.upstream.now())
         return 0
 
     def __enter__(self):
@@ -109,6 +103,8 @@ cdef class Call:
         # The attributes still stand: the class takes no part in garbage collection.
         if self.open:
             lb_upstream_release(self.upstream.ptr, &self.c)
+            if sys.is_finalizing():             # the program ends: nobody is left to mend it
+                return
             warnings.warn(f"a call to {self.target.address} was dropped without done()", ResourceWarning)
 
     def __repr__(self):

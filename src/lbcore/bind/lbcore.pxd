@@ -1,5 +1,5 @@
 # lbcore.h for Cython: what the binding uses of the C API, under its own names.
-from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "clock.h" nogil:
     uint64_t lb_clock_ns()
@@ -47,14 +47,19 @@ cdef extern from "lbcore.h" nogil:
     # target
     const uint32_t LB_OFF_UNHEALTHY
     const uint32_t LB_OFF_EJECTED
+    const uint32_t LB_OFF_HELD
     const uint32_t LB_OFF_DRAINING
+    const uint32_t LB_OFF_DISABLED
+
+    ctypedef struct lb_word:
+        pass
+
+    uint64_t lb_word_read(const lb_word *w)
 
     ctypedef struct lb_record:
-        uint32_t generation
-        uint32_t off
-        uint64_t ejected_until_ns
-        uint64_t drain_until_ns
-        uint32_t n_held
+        lb_word ejected_until_ns
+        lb_word held_until_ns
+        lb_word drain_until_ns
 
     ctypedef struct lb_counter:
         pass
@@ -62,9 +67,19 @@ cdef extern from "lbcore.h" nogil:
     ctypedef struct lb_state:
         pass
 
+    ctypedef struct lb_seat:
+        uint32_t n_held
+        lb_counter others
+
+    ctypedef struct lb_backing:
+        uint64_t seed
+
     uint32_t lb_counter_read(const lb_counter *c)
     lb_counter *lb_in_flight(const lb_state *state, uint32_t slot)
     lb_record *lb_record_of(const lb_state *state, uint32_t slot)
+    lb_seat *lb_seat_of(const lb_state *state, uint32_t slot)
+    uint32_t lb_generation_of(const lb_state *state, uint32_t slot)
+    uint32_t lb_record_off(const lb_record *record)
 
     ctypedef struct lb_view:
         uint32_t n_members
@@ -112,11 +127,71 @@ cdef extern from "lbcore.h" nogil:
         LB_SUCCESS
         LB_FAILURE
 
-    ctypedef struct lb_passive:
+    ctypedef enum lb_fault:
+        LB_FAULT_NONE
+        LB_FAULT_CONNECT
+        LB_FAULT_TIMEOUT
+        LB_FAULT_GARBLED
+
+    ctypedef struct lb_outcome:
+        lb_verdict verdict
+        lb_fault fault
+        uint16_t status
+
+    ctypedef enum lb_cause:
+        LB_CAUSE_NONE
+        LB_CAUSE_5XX
+        LB_CAUSE_GATEWAY
+        LB_CAUSE_LOCAL
+        LB_CAUSE_SUCCESS_RATE
+        LB_CAUSE_FAILURE_PERCENTAGE
+        LB_CAUSE_TRIAL
+
+    ctypedef struct lb_outlier:
+        uint32_t consecutive_5xx
+        uint32_t consecutive_gateway
+        uint32_t consecutive_local
+        bint split
+        uint32_t enforce[7]
+        uint64_t interval_ns
+        uint64_t base_ns
+        uint64_t max_ns
+        uint64_t jitter_ns
+        uint32_t max_percent
+        bint always_one
+        uint32_t rate_hosts
+        uint32_t rate_volume
+        uint32_t rate_factor_permille
+        uint32_t failure_percent
+        uint32_t failure_hosts
+        uint32_t failure_volume
+        uint32_t half_open
+        uint32_t half_open_successes
+
+    const lb_outlier lb_outlier_default
+    const lb_outlier lb_outlier_off
+    bint lb_outlier_judges(const lb_outlier *rule)
+
+    ctypedef struct lb_status_set:
         pass
 
-    const lb_passive lb_passive_default
-    const lb_passive lb_passive_off
+    void lb_status_add(lb_status_set *set, uint32_t status)
+
+    ctypedef struct lb_check_limits:
+        uint8_t successes
+        uint8_t http_failures
+        uint8_t tcp_failures
+        uint8_t timeouts
+        lb_status_set healthy
+        lb_status_set unhealthy
+
+    ctypedef enum lb_check_state:
+        LB_CHECK_HEALTHY
+        LB_CHECK_MOSTLY_HEALTHY
+        LB_CHECK_MOSTLY_UNHEALTHY
+        LB_CHECK_UNHEALTHY
+
+    lb_check_state lb_checks_state(const lb_record *record)
 
     # upstream
     ctypedef struct lb_target_spec:
@@ -151,20 +226,32 @@ cdef extern from "lbcore.h" nogil:
         uint32_t retry_percent
         uint32_t retry_per_second
 
+    ctypedef struct lb_health:
+        lb_outlier outlier
+        lb_check_limits passive
+        lb_check_limits active
+        double threshold
+        uint64_t max_hold_ns
+
+    ctypedef enum lb_when_empty:
+        LB_EMPTY_FAIL
+        LB_EMPTY_PANIC
+        LB_EMPTY_LEAST_BAD
+
     ctypedef struct lb_upstream_spec:
         const lb_policy *policy
         double param[8]
         uint64_t seed
-        lb_passive passive
+        lb_health health
+        lb_when_empty when_empty
+        const lb_backing *backing
+        lb_str name
         lb_levels levels
         lb_slow_start slow_start
         lb_limits limits
 
     ctypedef enum lb_event_kind:
         LB_EVENT_EJECTED
-        LB_EVENT_RECOVERED
-        LB_EVENT_UNHEALTHY
-        LB_EVENT_HEALTHY
 
     ctypedef struct lb_event:
         lb_event_kind kind
@@ -173,6 +260,8 @@ cdef extern from "lbcore.h" nogil:
         uint64_t at_ns
         uint64_t until_ns
         uint32_t failures
+        lb_cause cause
+        uint16_t status
 
     ctypedef struct lb_upstream:
         pass
@@ -193,9 +282,16 @@ cdef extern from "lbcore.h" nogil:
     lb_status lb_upstream_update(lb_upstream *up, const lb_target_spec *targets, uint32_t n, uint64_t now_ns,
                                  lb_error *err)
     lb_status lb_upstream_set_weight(lb_upstream *up, uint32_t member, uint32_t weight, uint64_t now_ns, lb_error *err)
-    lb_status lb_upstream_set_health(lb_upstream *up, uint32_t member, bint healthy, uint64_t now_ns, lb_error *err)
+    lb_status lb_upstream_set_health(lb_upstream *up, uint32_t member, bint healthy, bint keep, uint64_t now_ns,
+                                     lb_error *err)
     lb_status lb_upstream_drain(lb_upstream *up, uint32_t member, uint64_t until_ns, uint64_t now_ns, lb_error *err)
     lb_status lb_upstream_undrain(lb_upstream *up, uint32_t member, uint64_t now_ns, lb_error *err)
+    lb_status lb_upstream_disable(lb_upstream *up, uint32_t member, bint disabled, uint64_t now_ns, lb_error *err)
+    lb_status lb_upstream_settle(lb_upstream *up, uint64_t now_ns, lb_error *err)
+    uint64_t lb_upstream_back_ns(const lb_upstream *up)
+    void lb_upstream_forked(lb_upstream *up, uint64_t seed)
+    lb_status lb_upstream_rejoin(lb_upstream *up, uint64_t now_ns, lb_error *err)
+    bint lb_upstream_is_waiting(const lb_upstream *up)
     lb_status lb_upstream_advance(lb_upstream *up, uint64_t now_ns, lb_error *err)
     uint64_t lb_upstream_due(const lb_upstream *up)
     lb_status lb_upstream_subset(lb_upstream *up, const uint32_t *labels, uint32_t n, uint64_t now_ns, lb_subset **out,
@@ -246,7 +342,13 @@ cdef extern from "lbcore.h" nogil:
     void lb_batch_keys(const lb_batch *batch, const lb_key *keys, int32_t *out, uint32_t n)
     void lb_batch_end(lb_batch *batch)
 
-    void lb_upstream_report(lb_upstream *up, lb_call *call, lb_verdict verdict, uint64_t latency_ns, uint64_t now_ns)
+    ctypedef struct lb_report:
+        lb_outcome outcome
+        uint64_t latency_ns
+        uint64_t pause_ns
+
+    void lb_upstream_report(lb_upstream *up, lb_call *call, const lb_report *report, uint64_t now_ns)
+    void lb_upstream_checked(lb_upstream *up, uint32_t member, const lb_outcome *outcome, uint64_t now_ns)
     void lb_upstream_release(lb_upstream *up, const lb_call *call)
     const lb_view *lb_upstream_view(const lb_upstream *up)
     lb_state *lb_upstream_state(const lb_upstream *up)

@@ -48,32 +48,39 @@ cdef class Target:
     @property
     def state(self):
         cdef lb_record *record = self.record()
-        if record:
-            if record.off & LB_OFF_UNHEALTHY:
-                return "unhealthy"
-            if record.off & LB_OFF_EJECTED:
-                return "ejected"
-            return "draining" if record.off & LB_OFF_DRAINING else "healthy"
-        return "healthy" if self.up is None else "removed"
+        cdef uint32_t off
+        if not record:
+            return "healthy" if self.up is None else "removed"
+        off = lb_record_off(record)
+        if off & LB_OFF_DISABLED:
+            return "disabled"
+        if off & LB_OFF_UNHEALTHY:
+            return "unhealthy"
+        if off & LB_OFF_EJECTED:
+            return "ejected"
+        if off & LB_OFF_HELD:
+            return "held"
+        return "draining" if off & LB_OFF_DRAINING else "healthy"
 
     @property
     def until(self):
         cdef lb_record *record = self.record()
-        if record and record.off & LB_OFF_EJECTED:
-            return seconds(record.ejected_until_ns)
-        if record and record.off & LB_OFF_DRAINING:
-            return None if record.drain_until_ns == LB_NEVER else seconds(record.drain_until_ns)
-        return None
+        cdef uint64_t end
+        if not record:
+            return None
+        end = lb_word_read(&record.ejected_until_ns) or lb_word_read(&record.held_until_ns)
+        end = end or lb_word_read(&record.drain_until_ns)
+        return None if end == 0 or end == LB_NEVER else seconds(end)
 
     @property
     def in_flight(self):
-        cdef lb_record *record
+        cdef lb_state *state
         if self.up is None:
             return 0
-        record = lb_record_of(lb_upstream_state(self.up.ptr), self.slot)
-        if record.generation != self.generation:
+        state = lb_upstream_state(self.up.ptr)
+        if lb_generation_of(state, self.slot) != self.generation:
             return 0
-        return lb_counter_read(lb_in_flight(lb_upstream_state(self.up.ptr), self.slot)) - record.n_held
+        return lb_counter_read(lb_in_flight(state, self.slot)) - lb_seat_of(state, self.slot).n_held
 
     def drain(self, deadline=None):
         """No new calls but those of its sessions, for ``deadline`` seconds from now (None: without end)."""
@@ -92,6 +99,21 @@ cdef class Target:
         cdef lb_error err
         self.must_be_live("undrain")
         check(lb_upstream_undrain(self.up.ptr, <uint32_t>self.index, self.up.now(), &err), &err)
+        self.up.wake()
+
+    def disable(self):
+        """Out of service, its sessions too, until ``enable``."""
+        self.serve(False)
+
+    def enable(self):
+        """Back in service, as far as its health allows."""
+        self.serve(True)
+
+    cdef int serve(self, bint on) except -1:
+        cdef lb_error err
+        self.must_be_live("enable" if on else "disable")
+        check(lb_upstream_disable(self.up.ptr, <uint32_t>self.index, not on, self.up.now(), &err), &err)
+        return self.up.wake()
 
     cdef int must_be_live(self, what) except -1:
         if self.up is None or self.index < 0:
@@ -165,6 +187,7 @@ cdef class Event:
     cdef readonly Target target
     cdef readonly object at, until
     cdef readonly uint32_t failures
+    cdef readonly object cause, status
 
     def __init__(self):
         raise TypeError("events come from Upstream.events()")

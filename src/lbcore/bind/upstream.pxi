@@ -1,7 +1,6 @@
 # Upstream: owner of one lb_upstream and of the live targets that its Views point at.
 
-cdef object EVENT_KINDS = ("ejected", "recovered", "unhealthy", "healthy")
-cdef object PASS_REASONS = ("", "excluded", "at its limit", "over its bound")
+cdef object PASS_REASONS = ("", "excluded", "at its limit", "over its bound", "out", "on trial")
 cdef Py_ssize_t MOST_REASONS = 64       # how many targets a NoTarget names
 
 
@@ -17,32 +16,33 @@ cdef class Upstream:
     cdef dict by_id, by_tag             # by_tag: identities by what stands for them in sessions
     cdef dict numbers                   # of labels, (name, value): what the core knows them by
     cdef dict places                    # numbers of localities
-    cdef object clock, levels
-    cdef bint warned, keyed, learns
+    cdef object clock, levels, rules    # rules: of health, as given
+    cdef readonly tuple failures
+    cdef object watcher                 # called when somebody may be had who could not before
+    cdef bint warned, keyed
+    cdef bint learns                    # calls must be told the exact time
     cdef uint64_t dropped
 
     def __cinit__(self, name, targets, policy="round_robin", *, health="passive", limits=None, slow_start=None,
-                  affinity=None, when_empty="fail", shared=None, seed=None, clock=None, levels=None):
+                  affinity=None, when_empty="fail", shared=None, seed=None, clock=None, levels=None, failures=()):
         cdef lb_upstream_spec spec
         self.name = checked_text("name", name)
         self.policy = policy if isinstance(policy, Policy) else policy_named(policy)
         if shared is not None:
             not_yet("shared= of an upstream")
-        if when_empty != "fail":
-            not_yet(f"when_empty={shown(when_empty)}")
-        if health not in ("passive", None):
-            not_yet(f"health={shown(health)}")
         if clock is not None and not callable(clock):
             raise ConfigError("clock", f"{shown(clock)} is not callable")
         self.clock, self.levels, self.affinity = clock, levels, affinity
         self.targets, self.by_id, self.by_tag, self.numbers, self.places = (), {}, {}, {}, {}
-        self.keyed, self.learns = self.policy.ptr.walk != NULL, self.policy.ptr.observe != NULL
+        self.keyed = self.policy.ptr.walk != NULL
+        self.rules, self.failures = health, exception_types(failures)
         lb_upstream_defaults(&spec)
         spec.policy = self.policy.ptr
         spec.param = self.policy.param
         spec.seed = new_seed() if seed is None else whole("seed", seed, 2**64 - 1)
-        if health is None:
-            spec.passive = lb_passive_off
+        health_of(health, &spec.health)
+        spec.when_empty = when_empty_of(when_empty)
+        self.learns = self.policy.ptr.observe != NULL or lb_outlier_judges(&spec.health.outlier)
         configure(&spec, limits, slow_start, levels)
         if affinity is not None and not hasattr(affinity, "seal"):
             raise ConfigError("affinity", f"{shown(affinity)} is not an Affinity")
@@ -237,7 +237,7 @@ cdef class Upstream:
 
     cdef object nobody(self):
         """The NoTarget that says who is out, why, and when somebody comes back."""
-        cdef uint64_t due = lb_upstream_due(self.ptr), now
+        cdef uint64_t due = lb_upstream_back_ns(self.ptr), now
         retry_after = None
         if due != LB_NEVER:
             now = self.now()
@@ -268,12 +268,42 @@ cdef class Upstream:
         t.weight = w
 
     def set_health(self, target, ok, hold=False):
-        """Mark a target (un)healthy; ok=True also ends an ejection."""
+        """Mark a target (un)healthy; ok=True also ends an ejection and a pause."""
         cdef lb_error err
         cdef Target t = self.member(target)
-        if hold:
-            not_yet("hold=")
-        check(lb_upstream_set_health(self.ptr, <uint32_t>t.index, bool(ok), self.now(), &err), &err)
+        check(lb_upstream_set_health(self.ptr, <uint32_t>t.index, bool(ok), bool(hold), self.now(), &err), &err)
+        self.wake()
+
+    @property
+    def health(self):
+        from lbcore.healthrules import Health
+        return Health() if self.rules == "passive" else self.rules
+
+    def checked(self, target, *, status=None, error=None, ok=None):
+        """The outcome of one active check; nothing for a target that was removed."""
+        cdef lb_outcome outcome
+        cdef Target t = target
+        if t.up is not self or t.index < 0:
+            return
+        outcome_of(ok, status, error, self.failures, &outcome)
+        if ok is False and error is None and status is None:
+            outcome.fault = LB_FAULT_GARBLED
+        lb_upstream_checked(self.ptr, <uint32_t>t.index, &outcome, self.now())
+        self.wake()
+
+    def takes_traffic(self, target):
+        """True if its checks say so, whatever else may keep it out."""
+        cdef Target t = self.member(target)
+        return lb_checks_state(t.record()) <= LB_CHECK_MOSTLY_HEALTHY
+
+    def watch(self, watcher):
+        """Have ``watcher()`` called whenever a target may be had that could not before; None: nobody is."""
+        self.watcher = watcher
+
+    cdef int wake(self) except -1:
+        if self.watcher is not None:
+            self.watcher()
+        return 0
 
     def advance(self):
         """Fire what is due."""
@@ -334,6 +364,7 @@ cdef class Upstream:
             lb_free(labels)
         self.by_tag = by_tag
         self.settle(specs, members, by_id)
+        self.wake()
         return 0
 
     cdef uint32_t describe(self, Target given, Py_ssize_t place, lb_target_spec *out, uint32_t *labels) except? 0:
@@ -376,7 +407,7 @@ cdef class Upstream:
             live.become(given)
             live.index = i
             live.slot = view.slot[i]
-            live.generation = lb_record_of(lb_upstream_state(self.ptr), live.slot).generation
+            live.generation = lb_generation_of(lb_upstream_state(self.ptr), live.slot)
         self.targets = lives
         self.by_id = by_id
         return 0
@@ -399,13 +430,15 @@ cdef class Upstream:
             made.at = seconds(e.at_ns)
             made.until = seconds(e.until_ns) if e.until_ns else None
             made.failures = e.failures
+            made.cause = CAUSES[<int>e.cause]
+            made.status = e.status or None
             found.append(made)
         self.dropped += dropped
         return found
 
     def stats(self):
         """Figures of this moment as plain data."""
-        cdef const lb_view *view = lb_upstream_view(self.ptr)
+        cdef const lb_view *view = self.settled()
         targets = [
             {"id": t.id, "address": t.address, "weight": t.weight, "state": t.state, "in_flight": t.in_flight}
             for t in self.targets
@@ -422,6 +455,12 @@ cdef class Upstream:
             "targets": targets,
         }
 
+    cdef const lb_view *settled(self) except NULL:
+        """The picture of this moment."""
+        cdef lb_error err
+        check(lb_upstream_settle(self.ptr, self.now(), &err), &err)
+        return lb_upstream_view(self.ptr)
+
     cdef dict shares(self):
         """What each priority takes of the load, in percent."""
         cdef uint32_t priority[128]
@@ -434,7 +473,7 @@ cdef class Upstream:
 
     cdef inline uint64_t coarse(self) except? 0:
         """The time if anything waits for it, else 0: a pick then reads no clock."""
-        if lb_upstream_due(self.ptr) == LB_NEVER:
+        if not lb_upstream_is_waiting(self.ptr):
             return 0
         return lb_clock_coarse_ns() if self.clock is None else nanoseconds(self.clock())
 
@@ -453,6 +492,14 @@ cdef class Upstream:
 
     def __repr__(self):
         return f"Upstream({self.name!r}, {self.policy.name}, {len(self.targets)} targets)"
+
+
+cdef tuple exception_types(failures):
+    given = failures if isinstance(failures, (tuple, list)) else (failures,)
+    for kind in given:
+        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+            raise ConfigError("failures", f"{shown(kind)} is not an exception class")
+    return tuple(given)
 
 
 cdef Policy policy_named(name):

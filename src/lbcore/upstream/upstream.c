@@ -19,6 +19,8 @@
 void lb_upstream_defaults(lb_upstream_spec *spec) {
     spec->health = (lb_health){.outlier = lb_outlier_default, .max_hold_ns = 60ull * HOLD_NS};
     spec->when_empty = LB_EMPTY_FAIL;
+    spec->backing = NULL;
+    spec->name = (lb_str){0};
     spec->levels = (lb_levels){.overprovisioning = 140};
     spec->slow_start = (lb_slow_start){0};
     spec->limits = (lb_limits){.hold_ns = HOLD_NS, .retry_percent = 20, .retry_per_second = 10};

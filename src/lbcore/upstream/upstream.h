@@ -139,7 +139,7 @@ typedef struct lb_call {
 
 /* ---- making and changing ---------------------------------------------------------------------------------------- */
 
-/* The defaults of everything but policy, param, seed, backing and name. */
+/* The defaults of everything but policy, param and seed; State is private. */
 void lb_upstream_defaults(lb_upstream_spec *spec);
 
 /* Errors: a parameter's name, "health.*", "levels.*", "limits.*", "slow_start.*"; as lb_upstream_update(). */
