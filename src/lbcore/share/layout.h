@@ -122,6 +122,11 @@ static inline uint32_t lb_lowest_bit(uint64_t bits) {           /* bits != 0 */
 #endif
 }
 
+static inline uint32_t lb_share_own(const lb_share *share) { return lb_counter_read(&share->row); }
+
+/* The rows in use, a bit for each. */
+static inline uint64_t lb_share_rows(const lb_share *share) { return lb_word_read(&share->head->rows); }
+
 /* ---- rows.c */
 
 /* True if this worker has a row, now or before. */
