@@ -24,7 +24,7 @@ static const lb_word *bits_of(const lb_share *share, uint32_t row, const lb_tabl
 uint32_t lb_share_users(const lb_share *share, const lb_table *table, uint32_t i) {
     uint32_t n = 0;
     for (uint64_t rows = lb_share_rows(share); rows; rows &= rows - 1)
-        n += lb_word_read(&bits_of(share, lb_lowest_bit(rows), table)[i / 64]) >> i % 64 & 1;
+        n += (uint32_t)(lb_word_read(&bits_of(share, lb_lowest_bit(rows), table)[i / 64]) >> i % 64 & 1);
     return n;
 }
 
@@ -137,8 +137,10 @@ bool lb_share_sweep(lb_share *share) {
     return any;
 }
 
+/* Rows are claimed under the load lock, and it is ours: who has one has said so. */
 bool lb_share_alone(lb_share *share) {
-    for (uint32_t row = 0; row < share->size.max_workers; row++) {
+    for (uint64_t rows = lb_share_rows(share); rows; rows &= rows - 1) {
+        uint32_t row = lb_lowest_bit(rows);
         if (row == lb_share_own(share)) continue;
         if (!share->locks.take(share->locks.context, row)) return false;
         share->locks.give(share->locks.context, row);
