@@ -36,7 +36,7 @@ lb_status lb_share_measure(const lb_share_size *size, lb_share_extent *extent, l
     lb_status status = check(size, err);
     if (status) return status;
     size_t n = power_of_two(size->max_targets), words = (n + 63) / 64;
-    extent->head = LB_SHARE_PAGE + n * (sizeof(lb_common_entry) + sizeof(lb_place_entry) + sizeof(lb_cursor));
+    extent->head = whole_pages(LB_SHARE_PAGE + n * (sizeof(lb_common_entry) + sizeof(lb_place_entry) + sizeof(lb_cursor)));
     extent->row = whole_pages(sizeof(lb_row) + 2 * words * sizeof(lb_word) + n * sizeof(lb_counter));
     extent->whole = extent->head + size->max_workers * extent->row;
     return LB_OK;
