@@ -352,7 +352,7 @@ static void check_shared(const world *w, const worker *of) {
 
 /* As one worker sees it, another one each time. */
 static void check_world(world *w) {
-    uint32_t k = w->left % N_CREW;
+    uint32_t k = (uint32_t)(w->left % N_CREW);
     if (!w->crew[k].share) return;
     check_places(w, &w->crew[k], k);
     check_rows(w, &w->crew[k]);
