@@ -13,7 +13,8 @@
 
 #include <setjmp.h>
 
-static void step(void);
+/* Before an atomic step; most often around those that write. */
+static void step(bool writes);
 
 #undef atomic_load
 #undef atomic_store
@@ -21,11 +22,11 @@ static void step(void);
 #undef atomic_fetch_and
 #undef atomic_compare_exchange_strong
 #define SEQ memory_order_seq_cst
-#define atomic_load(p) (step(), atomic_load_explicit(p, SEQ))
-#define atomic_store(p, v) (step(), atomic_store_explicit(p, v, SEQ))
-#define atomic_fetch_or(p, v) (step(), atomic_fetch_or_explicit(p, v, SEQ))
-#define atomic_fetch_and(p, v) (step(), atomic_fetch_and_explicit(p, v, SEQ))
-#define atomic_compare_exchange_strong(p, e, v) (step(), atomic_compare_exchange_strong_explicit(p, e, v, SEQ, SEQ))
+#define atomic_load(p) (step(false), atomic_load_explicit(p, SEQ))
+#define atomic_store(p, v) (step(true), atomic_store_explicit(p, v, SEQ))
+#define atomic_fetch_or(p, v) (step(true), atomic_fetch_or_explicit(p, v, SEQ))
+#define atomic_fetch_and(p, v) (step(true), atomic_fetch_and_explicit(p, v, SEQ))
+#define atomic_compare_exchange_strong(p, e, v) (step(true), atomic_compare_exchange_strong_explicit(p, e, v, SEQ, SEQ))
 #include "share/cursors.c"
 
 enum { WORKERS = 4, LINES = 2, PRINTS = 3, RUNS = 3000, DEEDS = 24, DEPTH = 4 };
@@ -41,6 +42,7 @@ static struct {
     bool busy[WORKERS], doomed[WORKERS];    /* in the middle of something; and never to go on */
     jmp_buf end[WORKERS];
     uint32_t running, depth, n_born;
+    bool wrote;                             /* the step before did */
     lb_cursor *held[WORKERS][PRINTS];
     uint64_t n_interrupted, n_killed, n_killed_before, n_without;
 } all;
@@ -123,8 +125,10 @@ static void act(void) {
     all.running = before;
 }
 
-static void step(void) {
-    if (all.depth == 0 || all.depth >= DEPTH || below(32)) return;
+static void step(bool writes) {
+    bool near = writes || all.wrote;
+    all.wrote = writes;
+    if (all.depth == 0 || all.depth >= DEPTH || below(near ? 8 : 128)) return;
     uint32_t me = all.running, depth = all.depth;
     all.n_interrupted++;
     act();
