@@ -1,8 +1,8 @@
 /* share: one segment of memory in which worker processes keep what they know of their targets together.
  *
- *   header     magic, layout, sizes, seed                                          written once, under the load lock
+ *   head       magic, layout, sizes, seed; a bit for each row in use               sizes are written once
  *   commons    one an upstream: epoch, what latencies have in common               open addressing over its 128-bit mark
- *   places     identity -> record, generation, users                               open addressing; published last
+ *   places     identity -> record, generation, name                                open addressing; published last
  *   cursors    one a shared schedule: turns taken by all workers                   a claim is a CAS, never a lock
  *   rows       one a worker: in-flight by place, a bit for each place in use       written by its owner alone
  *
@@ -12,7 +12,11 @@
  *                         else's row lock knows that he is gone, and clears the row: no heartbeat, so a worker that
  *                         is stopped for an hour loses nothing.
  *
+ * A place that no living row uses is nobody's: who seats there next finds an empty record and a generation more, also
+ * the same identity again.  A cursor without users keeps its turn until its line is needed.
  * The room makes no system call: memory comes mapped, locks are functions of the embedder.
+ * Keeps   one lb_share a process and segment.  Counters, records, commons and a cursor's turn are for any thread, so is
+ *         others(); everything else is called by one thread of a process at a time (in Python: under the GIL).
  */
 #ifndef LBCORE_SHARE_SHARE_H
 #define LBCORE_SHARE_SHARE_H
@@ -23,6 +27,7 @@
 
 #define LB_SHARE_LAYOUT 1u          /* goes up with every change of what stands where */
 #define LB_SHARE_MAX_WORKERS 64u    /* a cursor has a bit for each */
+#define LB_SHARE_NAME 64u           /* bytes kept of a place's name, its NUL among them */
 
 typedef struct lb_share_size {
     uint32_t max_targets;           /* places, 16..1048576; a power of two is made of it */
@@ -31,8 +36,16 @@ typedef struct lb_share_size {
 
 extern const lb_share_size lb_share_default;    /* 16384, 64 */
 
+/* The bytes of a segment: first what all workers touch, then the rows.  Most are never touched: a sparse file will do. */
+typedef struct lb_share_extent {
+    size_t whole;                   /* head + max_workers * row */
+    size_t head;                    /* head, commons, places, cursors */
+    size_t row;                     /* row r begins at head + r * row, on a page of 4096 */
+} lb_share_extent;
+
 /* The locks of rows, from the embedder.  take: true if this process has row's lock now; never waits.  It must fail while
- * another living process has it, and the kernel must let go of it when its process ends. */
+ * another living process has it, and the kernel must let go of it when its process ends.  Between take and give, and in
+ * rows whose worker died, the memory of the row is written: take fails if there is none to be had. */
 typedef struct lb_share_locks {
     void *context;
     bool (*take)(void *context, uint32_t row);
@@ -41,22 +54,24 @@ typedef struct lb_share_locks {
 
 typedef struct lb_share lb_share;   /* this process's end of a segment */
 
-/* How many bytes a segment takes; most of them are never touched.  Errors: "shared.max_targets", "shared.max_workers". */
-lb_status lb_share_bytes(const lb_share_size *size, size_t *bytes, lb_error *err);
+/* Errors: LB_ERR_CONFIG "shared.max_targets", "shared.max_workers"; *extent is as it was. */
+lb_status lb_share_measure(const lb_share_size *size, lb_share_extent *extent, lb_error *err);
 
-/* load.  Attach to `memory` of that many bytes (all 0: it is made a segment; no living worker: it is made anew), aligned to
- * a page.  `seed` counts where it is made.  LB_ERR_CONFIG ("shared"): another layout, other sizes, not a segment; nothing
- * has changed. */
+/* load.  Attach to `memory` of extent.whole bytes, aligned to a page; where all of it is 0 it is made a segment, and `seed`
+ * counts.  The rows of the dead are cleared.  `locks` is copied, its context must stay.  Errors: LB_ERR_CONFIG ("shared"):
+ * another layout, other sizes, not a segment; LB_ERR_NOMEM; nothing has changed. */
 lb_status lb_share_open(lb_share **out, void *memory, const lb_share_size *size, uint64_t seed,
                         const lb_share_locks *locks, lb_error *err);
 
-/* load.  True if no other worker is left: the embedder removes the segment.  Accepts NULL (then false). */
+/* load.  Gives back what this worker holds.  True if no other worker has a row: the embedder removes the segment.
+ * Accepts NULL (then false). */
 bool lb_share_close(lb_share *share);
 
 /* The functions and the seed; valid until close. */
 const lb_backing *lb_share_backing(lb_share *share);
 
-/* In the child of a fork: it has no row and uses nothing yet; what its parent holds is the parent's. */
+/* In the child of a fork, before anything else: it has no row and uses nothing yet; what its parent holds is the
+ * parent's.  Places, commons and cursors are to be asked for again. */
 void lb_share_forked(lb_share *share);
 
 /* ---- looking in, also from outside ------------------------------------------------------------------------- */
@@ -72,20 +87,20 @@ typedef struct lb_share_worker {
 /* Who is asked for by stats and tools: what this process calls itself from now on. */
 void lb_share_tell(lb_share *share, int64_t pid, uint64_t now_ns);
 
-uint32_t lb_share_workers(lb_share *share, lb_share_worker *out, uint32_t n);  /* rows in use, at most n */
+uint32_t lb_share_workers(lb_share *share, lb_share_worker *out, uint32_t n);  /* rows in use, at most n; returns how many */
 
-/* Every place in use: its record, the calls of all workers, and the texts it was seated with (cut to what is kept). */
+/* A place in use: its record, the calls of all workers, and the texts it was seated with (cut to what is kept). */
 typedef struct lb_share_place {
     uint32_t place, generation;
     lb_mark upstream, identity;
-    const char *name;               /* "upstream target", NUL-terminated, for people */
+    char name[LB_SHARE_NAME];       /* "upstream target", NUL-terminated, for people */
     lb_record *record;
-    lb_common *common;              /* of its upstream */
+    lb_common *common;              /* of its upstream; NULL: nobody joined it */
     uint64_t in_flight;
     uint32_t n_workers;             /* that use it */
 } lb_share_place;
 
-bool lb_share_look(lb_share *share, uint32_t place, lb_share_place *out);   /* false: nobody uses it */
+bool lb_share_look(lb_share *share, uint32_t place, lb_share_place *out);   /* false: nobody uses it; *out is as it was */
 uint32_t lb_share_places(const lb_share *share);                            /* how many there are to look at */
 
 #endif

@@ -25,25 +25,26 @@ typedef struct lb_cursor {
     lb_word fingerprint;
     lb_word turn;
     lb_word users;                  /* a bit for each worker's row */
-    lb_word spare[5];
+    lb_word left;                   /* when the last of them left it: the larger, the later */
+    lb_word spare[4];
 } lb_cursor;
 
 typedef struct lb_backing {
     void *context;
 
-    /* load: the place of a target, found or made; counts one user more in this process.
-     * LB_ERR_CONFIG ("shared.max_targets") where all places are in use: nothing has changed. */
+    /* load: the place of a target, found or made; counts one user more in this process.  LB_ERR_CONFIG where all places
+     * ("shared.max_targets") or rows ("shared.max_workers") are in use: nothing has changed. */
     lb_status (*seat)(void *context, lb_mark upstream, lb_mark identity, const char *name, uint32_t *place,
                       lb_error *err);                           /* name: "upstream target", for people; copied, may be cut */
     void (*unseat)(void *context, uint32_t place);              /* load: one user less; never fails */
     lb_record *(*record)(void *context, uint32_t place);        /* valid until unseat */
 
-    /* load: what an upstream's workers have in common, found or made. LB_ERR_CONFIG ("shared.max_targets") where full. */
+    /* load: what an upstream's workers have in common, found or made.  Errors as of seat. */
     lb_status (*join)(void *context, lb_mark upstream, lb_common **out, lb_error *err);
     void (*part)(void *context, lb_common *common);             /* load */
 
-    /* This worker's counters by place: claims a row at first use; NULL where all rows are taken (its calls are then
-     * counted in this process only). */
+    /* This worker's counters by place: the first seat, join or row claims it, under the load lock; NULL where all rows
+     * are taken (nothing can be seated then).  The counter of a place counts from seat to unseat. */
     lb_counter *(*row)(void *context);
     uint32_t (*others)(void *context, uint32_t place);          /* calls in the rows of the other workers */
 
