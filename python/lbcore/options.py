@@ -5,6 +5,8 @@ Plain values, checked when they are made; every error names the field, the value
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -12,6 +14,7 @@ from lbcore.errors import ConfigError
 
 MOST_WEIGHT = 1_000_000
 STEPS = 16
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def _number(name: str, value: object, low: float, high: float, *, whole: bool = False) -> None:
@@ -111,3 +114,37 @@ class SlowStart:
         least = self.min_percent / 100
         factors = (max(least, (i / STEPS) ** (1 / self.aggression)) for i in range(STEPS))
         return tuple(min(65536, max(1, round(65536 * factor))) for factor in factors)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """State that the worker processes of a host share: in-flight calls, health, turns of schedules, drains.
+
+    ``name``: 1 to 64 of ``A-Z a-z 0-9 . _ -``; all who give the same name on one host, as one user, share.
+    ``shared_dir``: where its file is; None: ``/dev/shm`` where there is one, else the directory of temporary files.
+    ``max_targets`` and ``max_workers``: its capacity, the same for all (the file is sparse: what is unused costs nothing).
+    """
+
+    name: str
+    shared_dir: str | None = None
+    max_targets: int = 16384
+    max_workers: int = 64
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise ConfigError("shared", f"{_shown(self.name)} is not a name of 1 to 64 of A-Z a-z 0-9 . _ -")
+        if self.shared_dir is not None and (not isinstance(self.shared_dir, str) or not self.shared_dir):
+            raise ConfigError("shared.shared_dir", f"{_shown(self.shared_dir)} is not the path of a directory")
+        _number("shared.max_targets", self.max_targets, 16, 2**20, whole=True)
+        _number("shared.max_workers", self.max_workers, 1, 64, whole=True)
+
+    @property
+    def directory(self) -> str:
+        """The directory that is meant."""
+        if self.shared_dir is not None:
+            return self.shared_dir
+        if os.path.isdir("/dev/shm"):  # noqa: S108: memory, where /tmp may be a disk
+            return "/dev/shm"  # noqa: S108
+        import tempfile
+
+        return tempfile.gettempdir()

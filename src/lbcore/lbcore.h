@@ -3,6 +3,7 @@
  *   upstream   a group of targets: pick, acquire, report, release        upstream/upstream.h
  *   split      backends by weight, above upstreams                       upstream/split.h
  *   router     requests to rules                                         route/route.h
+ *   share      State in memory that processes map together               share/share.h
  *
  * No clock, no I/O, no thread, no randomness of its own, no mutable global: time, seeds and memory are arguments.
  */
@@ -17,9 +18,12 @@
 #include "hash/hash.h"
 #include "hash/xxh64.h"
 #include "health/checks.h"
+#include "health/outlier.h"
+#include "health/pause.h"
 #include "policy/policy.h"
 #include "policy/round_robin.h"
 #include "route/route.h"
+#include "share/share.h"
 #include "target/state.h"
 #include "target/view.h"
 #include "upstream/split.h"

@@ -18,6 +18,8 @@ from libc.string cimport memset
 
 from lbcore cimport *
 
+import _thread
+import atexit
 import os
 import sys
 import time
@@ -42,6 +44,7 @@ include "health.pxi"
 include "target.pxi"
 include "want.pxi"
 include "call.pxi"
+include "segment.pxi"
 include "upstream.pxi"
 include "batch.pxi"
 include "split.pxi"

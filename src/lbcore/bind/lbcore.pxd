@@ -1,9 +1,35 @@
 # lbcore.h for Cython: what the binding uses of the C API, under its own names.
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "clock.h" nogil:
     uint64_t lb_clock_ns()
     uint64_t lb_clock_coarse_ns()
+
+cdef extern from "segment.h" nogil:
+    ctypedef struct lb_segment_fault:
+        int error
+        char reason[400]
+
+    ctypedef struct lb_segment_shape:
+        size_t whole
+        size_t head
+        size_t row
+
+    ctypedef struct lb_segment:
+        int fd
+        void *memory
+        char path[400]
+
+    int lb_segment_open(lb_segment *out, const char *dir, const char *name, lb_segment_shape shape, uint32_t wait_ms,
+                        lb_segment_fault *fault)
+    int lb_segment_lock(lb_segment *segment, uint32_t wait_ms, lb_segment_fault *fault)
+    void lb_segment_unlock(lb_segment *segment)
+    bint lb_segment_take_row(void *segment, uint32_t row)
+    void lb_segment_give_row(void *segment, uint32_t row)
+    bint lb_segment_take_job(lb_segment *segment, uint32_t job)
+    void lb_segment_give_job(lb_segment *segment, uint32_t job)
+    void lb_segment_remove(lb_segment *segment)
+    void lb_segment_close(lb_segment *segment)
 
 cdef extern from "lbcore.h" nogil:
     const char *LBCORE_VERSION
@@ -72,7 +98,67 @@ cdef extern from "lbcore.h" nogil:
         lb_counter others
 
     ctypedef struct lb_backing:
+        void *context
+        bint (*sweep)(void *context)
         uint64_t seed
+
+    ctypedef struct lb_mark:
+        uint64_t high
+        uint64_t low
+
+    ctypedef struct lb_common:
+        lb_word epoch
+
+    uint64_t lb_word_add(lb_word *w, uint64_t n)
+    void lb_word_write(lb_word *w, uint64_t value)
+
+    # share
+    ctypedef struct lb_share_size:
+        uint32_t max_targets
+        uint32_t max_workers
+
+    const lb_share_size lb_share_default
+
+    ctypedef struct lb_share_extent:
+        size_t whole
+        size_t head
+        size_t row
+
+    ctypedef bint (*lb_take_row)(void *context, uint32_t row)
+    ctypedef void (*lb_give_row)(void *context, uint32_t row)
+
+    ctypedef struct lb_share_locks:
+        void *context
+        bint (*take)(void *context, uint32_t row)
+        void (*give)(void *context, uint32_t row)
+
+    ctypedef struct lb_share:
+        pass
+
+    ctypedef struct lb_share_worker:
+        int64_t pid
+        uint64_t since_ns
+        uint64_t in_flight
+        uint32_t n_places
+
+    ctypedef struct lb_share_place:
+        const char name[64]
+        lb_record *record
+        lb_common *common
+        uint64_t in_flight
+        uint32_t n_workers
+
+    lb_status lb_share_measure(const lb_share_size *size, lb_share_extent *extent, lb_error *err)
+    lb_status lb_share_open(lb_share **out, void *memory, const lb_share_size *size, uint64_t seed,
+                            const lb_share_locks *locks, lb_error *err)
+    bint lb_share_close(lb_share *share)
+    bint lb_share_alone(lb_share *share)
+    const lb_backing *lb_share_backing(lb_share *share)
+    void lb_share_forked(lb_share *share)
+    void lb_share_tell(lb_share *share, int64_t pid, uint64_t now_ns)
+    uint32_t lb_share_workers(lb_share *share, lb_share_worker *out, uint32_t n)
+    bint lb_share_look(lb_share *share, uint32_t place, lb_share_place *out)
+    uint32_t lb_share_places(const lb_share *share)
 
     uint32_t lb_counter_read(const lb_counter *c)
     lb_counter *lb_in_flight(const lb_state *state, uint32_t slot)
@@ -367,7 +453,11 @@ cdef extern from "lbcore.h" nogil:
         const lb_str *name
         uint32_t n
         uint64_t seed
+        const lb_backing *backing
+        lb_str common
 
+    void lb_split_forked(lb_split *split, uint64_t seed)
+    void lb_split_rejoin(lb_split *split)
     lb_status lb_split_new(lb_split **out, const lb_split_spec *spec, const lb_split *previous,
                            const uint32_t *old_index, lb_error *err)
     void lb_split_free(lb_split *split)

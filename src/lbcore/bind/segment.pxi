@@ -23,7 +23,6 @@ cdef class Segment:
     cdef readonly uint32_t max_targets, max_workers
     cdef object mutex                   # of threads: a file lock does not keep them apart
     cdef Py_ssize_t n_users
-    cdef bint lonely                    # all rows were taken, and that was said
 
     def __cinit__(self, name, dir, max_targets, max_workers):
         cdef lb_segment_fault fault
@@ -104,18 +103,8 @@ cdef class Segment:
     cdef const lb_backing *backing(self) noexcept:
         return lb_share_backing(self.ptr)
 
-    cdef int tell_if_lonely(self) except -1:
-        """Say once that no row was left for this process."""
-        cdef const lb_backing *backing = lb_share_backing(self.ptr)
-        if not self.lonely and backing.row(backing.context) == NULL:
-            self.lonely = True
-            warnings.warn(f"shared {self.name!r}: all {self.max_workers} rows are in use (max_workers); calls of this "
-                          "process are counted in it alone", ConfigWarning, stacklevel=2)
-        return 0
-
     cdef int forked(self) except -1:
         self.mutex = _thread.RLock()    # its owner may be a thread of the parent
-        self.lonely = False
         lb_share_forked(self.ptr)
         lb_share_tell(self.ptr, os.getpid(), lb_clock_ns())
         return 0
@@ -175,6 +164,15 @@ cdef class Segment:
         return f"Segment({self.name!r}, {self.path})"
 
 
+def forked():
+    """In the child of a fork: what the parent holds is the parent's."""
+    cdef Segment segment
+    for segment in SEGMENTS.values():
+        segment.forked()
+    forked_upstreams()
+    forked_splits()
+
+
 cdef Segment segment_of(shared):
     """The segment that ``shared`` (a name, or a Shared) means, with one user more; opened if this is the first."""
     cdef Segment segment
@@ -206,8 +204,13 @@ cdef int let_go(Segment segment) except -1:
 def remove_segments():
     """At the end of the program: remove the files that nobody else uses.  Nothing is freed: threads may still run."""
     cdef Segment segment
-    cdef lb_share_worker found[64]
     for segment in list(SEGMENTS.values()):
         if segment.take_lock(100) == 0:
-            segment.remove_if_last(lb_share_workers(segment.ptr, found, 64))
+            if lb_share_alone(segment.ptr):
+                lb_segment_remove(&segment.file)
             lb_segment_unlock(&segment.file)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forked)
+atexit.register(remove_segments)

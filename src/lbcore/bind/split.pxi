@@ -33,8 +33,12 @@ cdef class Split:
     cdef readonly tuple backends
     cdef readonly str by
     cdef bint uses_keys                 # to draw, or inside one of the backends
+    cdef Segment segment                # where its turns are shared with other workers; None: they are its own
+    cdef bint orphan
+    cdef PyObject *before               # the list of all splits, for forks
+    cdef PyObject *behind
 
-    def __cinit__(self, backends, by=None, *, previous=None):
+    def __cinit__(self, backends, by=None, *, previous=None, name=None):
         cdef lb_error err
         cdef lb_split_spec spec
         cdef uint32_t *weights = NULL
@@ -64,13 +68,22 @@ cdef class Split:
             spec = lb_split_spec(weight=weights, name=NULL, n=<uint32_t>n, seed=0)
             if by is not None:
                 spec.name = names
+            if name is not None and by is None:
+                spec.common = utf8_of(checked_text("name", name))
+                self.segment = common_segment(self.backends)
+                if self.segment is not None:
+                    spec.backing = self.segment.backing()
             check(lb_split_new(&self.ptr, &spec, old.ptr if old is not None else NULL, weights + n, &err), &err)
         finally:
             lb_free(weights)
             lb_free(names)
+        enlist_split(self)
 
     def __dealloc__(self):
+        strike_off_split(self)
         lb_split_free(self.ptr)
+        if self.segment is not None:
+            let_go(self.segment)
 
     def pick(self, key=None):
         """The next target; nothing is counted.  Raises NoTarget, NoKey."""
@@ -107,6 +120,8 @@ cdef class Split:
         cdef lb_key k
         cdef uint32_t i
         cdef Backend backend
+        if self.orphan:
+            self.come_home()
         digits = None if key is None else key_of(key, &k)
         if key is None and self.by is not None:
             raise NoKey("split", "by='key'")
@@ -118,8 +133,67 @@ cdef class Split:
             raise NoTarget(f"backends[{i}]", status=500)
         return backend
 
+    cdef int come_home(self) except -1:
+        """The first use in the child of a fork: its upstreams first, they bring the row."""
+        cdef Backend b
+        for b in self.backends:
+            if b.upstream is not None:
+                b.upstream.now()
+        self.segment.lock()
+        lb_split_rejoin(self.ptr)
+        self.segment.unlock()
+        self.orphan = False
+        return 0
+
     def __repr__(self):
         return f"Split({list(self.backends)!r})"
+
+
+cdef PyObject *FIRST_SPLIT = NULL
+
+
+cdef void enlist_split(Split split) noexcept:
+    global FIRST_SPLIT
+    split.behind = FIRST_SPLIT
+    if FIRST_SPLIT != NULL:
+        (<Split>FIRST_SPLIT).before = <PyObject *>split
+    FIRST_SPLIT = <PyObject *>split
+
+
+cdef void strike_off_split(Split split) noexcept:
+    global FIRST_SPLIT
+    if split.before != NULL:
+        (<Split>split.before).behind = split.behind
+    elif FIRST_SPLIT == <PyObject *>split:
+        FIRST_SPLIT = split.behind
+    if split.behind != NULL:
+        (<Split>split.behind).before = split.before
+
+
+cdef int forked_splits() except -1:
+    cdef Split split
+    cdef PyObject *at = FIRST_SPLIT
+    while at != NULL:
+        split = <Split>at
+        lb_split_forked(split.ptr, new_seed())
+        split.orphan = split.segment is not None
+        at = split.behind
+    return 0
+
+
+cdef Segment common_segment(tuple backends):
+    """The one segment of all upstreams of a split, with one user more; None where they share none, or not the same."""
+    cdef Backend b
+    cdef Segment found = None
+    for b in backends:
+        if b.upstream is None:
+            continue
+        if b.upstream.segment is None or found not in (None, b.upstream.segment):
+            return None
+        found = b.upstream.segment
+    if found is not None:
+        found.n_users += 1
+    return found
 
 
 cdef list backend_names(tuple backends):

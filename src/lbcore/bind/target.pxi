@@ -48,29 +48,14 @@ cdef class Target:
     @property
     def state(self):
         cdef lb_record *record = self.record()
-        cdef uint32_t off
         if not record:
             return "healthy" if self.up is None else "removed"
-        off = lb_record_off(record)
-        if off & LB_OFF_DISABLED:
-            return "disabled"
-        if off & LB_OFF_UNHEALTHY:
-            return "unhealthy"
-        if off & LB_OFF_EJECTED:
-            return "ejected"
-        if off & LB_OFF_HELD:
-            return "held"
-        return "draining" if off & LB_OFF_DRAINING else "healthy"
+        return state_of(record)
 
     @property
     def until(self):
         cdef lb_record *record = self.record()
-        cdef uint64_t end
-        if not record:
-            return None
-        end = lb_word_read(&record.ejected_until_ns) or lb_word_read(&record.held_until_ns)
-        end = end or lb_word_read(&record.drain_until_ns)
-        return None if end == 0 or end == LB_NEVER else seconds(end)
+        return until_of(record) if record else None
 
     @property
     def in_flight(self):
@@ -85,13 +70,10 @@ cdef class Target:
     def drain(self, deadline=None):
         """No new calls but those of its sessions, for ``deadline`` seconds from now (None: without end)."""
         cdef lb_error err
-        cdef uint64_t now, until = LB_NEVER
+        cdef uint64_t now, until
         self.must_be_live("drain")
         now = self.up.now()
-        if deadline is not None:
-            if isinstance(deadline, bool) or not isinstance(deadline, (int, float)) or not 0 <= deadline <= 1e9:
-                raise ConfigError("deadline", f"{shown(deadline)} is not a time in 0..1e9 seconds")
-            until = now + <uint64_t>(<double>deadline * 1e9)
+        until = drain_end(deadline, now)
         check(lb_upstream_drain(self.up.ptr, <uint32_t>self.index, until, now, &err), &err)
 
     def undrain(self):
@@ -146,6 +128,35 @@ cdef class Target:
     def __repr__(self):
         named = "" if self.id == self.address else f", id={self.id!r}"
         return f"Target({self.address!r}{named}, weight={self.weight})"
+
+
+cdef str state_of(lb_record *record):
+    """One word for why a target is usable or not."""
+    cdef uint32_t off = lb_record_off(record)
+    if off & LB_OFF_DISABLED:
+        return "disabled"
+    if off & LB_OFF_UNHEALTHY:
+        return "unhealthy"
+    if off & LB_OFF_EJECTED:
+        return "ejected"
+    if off & LB_OFF_HELD:
+        return "held"
+    return "draining" if off & LB_OFF_DRAINING else "healthy"
+
+
+cdef object until_of(lb_record *record):
+    """When that ends by itself; None: it does not."""
+    cdef uint64_t end = lb_word_read(&record.ejected_until_ns) or lb_word_read(&record.held_until_ns)
+    end = end or lb_word_read(&record.drain_until_ns)
+    return None if end == 0 or end == LB_NEVER else seconds(end)
+
+
+cdef uint64_t drain_end(deadline, uint64_t now) except? 0:
+    if deadline is None:
+        return LB_NEVER
+    if isinstance(deadline, bool) or not isinstance(deadline, (int, float)) or not 0 <= deadline <= 1e9:
+        raise ConfigError("deadline", f"{shown(deadline)} is not a time in 0..1e9 seconds")
+    return now + <uint64_t>(<double>deadline * 1e9)
 
 
 def remade_target(address, id, weight, labels, data, hash_key=None, priority=0):

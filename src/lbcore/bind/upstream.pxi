@@ -19,6 +19,10 @@ cdef class Upstream:
     cdef object clock, levels, rules    # rules: of health, as given
     cdef readonly tuple failures
     cdef object watcher                 # called when somebody may be had who could not before
+    cdef Segment segment                # where State is shared; None: it is private
+    cdef bint orphan                    # in the child of a fork, until it has places of its own
+    cdef PyObject *before               # the list of all upstreams, for forks
+    cdef PyObject *behind
     cdef bint warned, keyed
     cdef bint learns                    # calls must be told the exact time
     cdef uint64_t dropped
@@ -28,8 +32,6 @@ cdef class Upstream:
         cdef lb_upstream_spec spec
         self.name = checked_text("name", name)
         self.policy = policy if isinstance(policy, Policy) else policy_named(policy)
-        if shared is not None:
-            not_yet("shared= of an upstream")
         if clock is not None and not callable(clock):
             raise ConfigError("clock", f"{shown(clock)} is not callable")
         self.clock, self.levels, self.affinity = clock, levels, affinity
@@ -39,7 +41,15 @@ cdef class Upstream:
         lb_upstream_defaults(&spec)
         spec.policy = self.policy.ptr
         spec.param = self.policy.param
-        spec.seed = new_seed() if seed is None else whole("seed", seed, 2**64 - 1)
+        self.segment = None if shared is None else segment_of(shared)
+        spec.name = utf8_of(self.name)
+        if self.segment is not None:
+            spec.backing = self.segment.backing()
+            spec.seed = common_seed(self.name, spec.backing.seed)
+        if seed is not None:
+            spec.seed = whole("seed", seed, 2**64 - 1)
+        elif self.segment is None:
+            spec.seed = new_seed()
         health_of(health, &spec.health)
         spec.when_empty = when_empty_of(when_empty)
         self.learns = self.policy.ptr.observe != NULL or lb_outlier_judges(&spec.health.outlier)
@@ -47,9 +57,25 @@ cdef class Upstream:
         if affinity is not None and not hasattr(affinity, "seal"):
             raise ConfigError("affinity", f"{shown(affinity)} is not an Affinity")
         self.publish(targets, &spec)
+        enlist(self)
 
     def __dealloc__(self):
-        lb_upstream_free(self.ptr)              # accepts NULL: __cinit__ may have failed
+        strike_off(self)
+        if self.segment is None:
+            lb_upstream_free(self.ptr)          # accepts NULL: __cinit__ may have failed
+        else:
+            self.leave()
+
+    cdef int leave(self) except -1:
+        """Give the places back; where somebody else loads for too long, the end of the process does."""
+        if self.ptr != NULL:
+            try:
+                self.segment.lock()
+            except ConfigError:
+                return 0
+            lb_upstream_free(self.ptr)
+            self.segment.unlock()
+        return let_go(self.segment)
 
     # ---- picking --------------------------------------------------------------------------------------------
 
@@ -354,10 +380,12 @@ cdef class Upstream:
             members, by_id = tuple(lives), {t.id: t for t in lives}
             by_tag = {} if self.affinity is None else {self.tag(id): id for id in by_id}
             now = self.now()
+            self.load_begins()
             if spec:
                 status = lb_upstream_new(&self.ptr, spec, array, <uint32_t>len(lives), now, &err)
             else:
                 status = lb_upstream_update(self.ptr, array, <uint32_t>len(lives), now, &err)
+            self.load_ends()
             check(status, &err)
         finally:
             lb_free(array)
@@ -440,7 +468,8 @@ cdef class Upstream:
         """Figures of this moment as plain data."""
         cdef const lb_view *view = self.settled()
         targets = [
-            {"id": t.id, "address": t.address, "weight": t.weight, "state": t.state, "in_flight": t.in_flight}
+            {"id": t.id, "address": t.address, "weight": t.weight, "state": t.state, "in_flight": t.in_flight,
+             "own_in_flight": self.own_calls(t)}
             for t in self.targets
         ]
         return {
@@ -449,6 +478,8 @@ cdef class Upstream:
             "n_targets": view.n_members,
             "n_usable": view.n_usable,
             "in_flight": sum(t["in_flight"] for t in targets),
+            "own_in_flight": sum(t["own_in_flight"] for t in targets),
+            "workers": [] if self.segment is None else self.segment.workers(),
             "ejected": sum(t["state"] == "ejected" for t in targets),
             "levels": self.shares(),
             "events_dropped": self.dropped,
@@ -461,6 +492,22 @@ cdef class Upstream:
         check(lb_upstream_settle(self.ptr, self.now(), &err), &err)
         return lb_upstream_view(self.ptr)
 
+    cdef uint32_t own_calls(self, Target t) except? 0:
+        """The calls of this process."""
+        return t.in_flight - lb_counter_read(&lb_seat_of(lb_upstream_state(self.ptr), t.slot).others)
+
+    def may_probe(self):
+        """True if this worker is the one that probes the targets, or becomes it now: its host has no other."""
+        return self.segment is None or lb_segment_take_job(&self.segment.file, self.job())
+
+    def give_up_probing(self):
+        """Let another worker of the host probe."""
+        if self.segment is not None:
+            lb_segment_give_job(&self.segment.file, self.job())
+
+    cdef uint32_t job(self) except? 0:
+        return <uint32_t>(common_seed(self.name, 0) >> 33)
+
     cdef dict shares(self):
         """What each priority takes of the load, in percent."""
         cdef uint32_t priority[128]
@@ -468,13 +515,38 @@ cdef class Upstream:
         cdef uint32_t i, n = lb_upstream_levels(self.ptr, priority, percent, 128)
         return {priority[i]: percent[i] for i in range(n)}
 
+    cdef inline int load_begins(self) except -1:
+        return 0 if self.segment is None else self.segment.lock()
+
+    cdef inline int load_ends(self) except -1:
+        return 0 if self.segment is None else self.segment.unlock()
+
+    cdef int come_home(self) except -1:
+        """The first use in the child of a fork: places of its own."""
+        cdef lb_error err
+        cdef lb_status status
+        self.orphan = False
+        try:
+            self.segment.lock()
+            status = lb_upstream_rejoin(self.ptr, self.now(), &err)
+            self.segment.unlock()
+            check(status, &err)
+        except BaseException:
+            self.orphan = True
+            raise
+        return 0
+
     cdef uint64_t now(self) except? 0:
+        if self.orphan:
+            self.come_home()
         return lb_clock_ns() if self.clock is None else nanoseconds(self.clock())
 
     cdef inline uint64_t coarse(self) except? 0:
         """The time if anything waits for it, else 0: a pick then reads no clock."""
         if not lb_upstream_is_waiting(self.ptr):
             return 0
+        if self.orphan:
+            self.come_home()
         return lb_clock_coarse_ns() if self.clock is None else nanoseconds(self.clock())
 
     cdef inline uint64_t start(self) except? 0:
@@ -492,6 +564,45 @@ cdef class Upstream:
 
     def __repr__(self):
         return f"Upstream({self.name!r}, {self.policy.name}, {len(self.targets)} targets)"
+
+
+cdef PyObject *FIRST_UPSTREAM = NULL
+
+
+cdef void enlist(Upstream up) noexcept:
+    """Into the list of all: it holds nobody, so that an upstream goes when its users do."""
+    global FIRST_UPSTREAM
+    up.behind = FIRST_UPSTREAM
+    if FIRST_UPSTREAM != NULL:
+        (<Upstream>FIRST_UPSTREAM).before = <PyObject *>up
+    FIRST_UPSTREAM = <PyObject *>up
+
+
+cdef void strike_off(Upstream up) noexcept:
+    global FIRST_UPSTREAM
+    if up.before != NULL:
+        (<Upstream>up.before).behind = up.behind
+    elif FIRST_UPSTREAM == <PyObject *>up:
+        FIRST_UPSTREAM = up.behind
+    if up.behind != NULL:
+        (<Upstream>up.behind).before = up.before
+
+
+cdef int forked_upstreams() except -1:
+    cdef Upstream up
+    cdef PyObject *at = FIRST_UPSTREAM
+    while at != NULL:
+        up = <Upstream>at
+        lb_upstream_forked(up.ptr, new_seed())
+        up.orphan = up.segment is not None
+        at = up.behind
+    return 0
+
+
+cdef uint64_t common_seed(str name, uint64_t seed) except? 0:
+    """What all workers draw alike."""
+    cdef lb_str text = utf8_of(name)
+    return lb_xxh64(text.data, text.len, seed)
 
 
 cdef tuple exception_types(failures):

@@ -135,7 +135,6 @@ bool lb_share_claim(lb_share *share);
 void lb_share_resign(lb_share *share);
 bool lb_share_sweep(lb_share *share);
 /* Nobody but this worker has the lock of a row. */
-bool lb_share_alone(lb_share *share);
 uint32_t lb_share_others(const lb_share *share, uint32_t place);
 /* What stands in a row's counters of the places it uses; *n_places: how many these are. */
 uint64_t lb_share_in_flight(const lb_share *share, uint32_t row, uint32_t *n_places);

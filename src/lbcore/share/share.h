@@ -74,6 +74,9 @@ const lb_backing *lb_share_backing(lb_share *share);
  * parent's.  Places, commons and cursors are to be asked for again. */
 void lb_share_forked(lb_share *share);
 
+/* load.  Has no other living worker a row? */
+bool lb_share_alone(lb_share *share);
+
 /* ---- looking in, also from outside ------------------------------------------------------------------------- */
 
 typedef struct lb_share_worker {

@@ -124,6 +124,7 @@ static lb_status catch_up(lb_upstream *up, uint64_t now_ns, lb_error *err) {
 
 lb_status lb_upstream_settle(lb_upstream *up, uint64_t now_ns, lb_error *err) {
     if (now_ns > up->told_ns) up->told_ns = now_ns;
+    if (up->state->backing) up->hot.due_ns = up->look_due_ns = up->sweep_due_ns = 1;    /* with the others' calls */
     lb_status status = lb_upstream_advance(up, up->told_ns, err);
     return up->rough && !status ? lb_upstream_publish(up, up->told_ns, err) : status;
 }
@@ -137,7 +138,7 @@ void lb_upstream_set_due(lb_upstream *up) {
     due_ns = earlier(due_ns, up->judge_due_ns);
     if (looks(up)) due_ns = earlier(due_ns, up->look_due_ns);
     if (up->holds.n) due_ns = earlier(due_ns, hold_at(&up->holds, 0)->until_ns);
-    up->hot.due_ns = due_ns;
+    up->hot.due_ns = up->orphan ? 1 : due_ns;
 }
 
 lb_status lb_upstream_advance(lb_upstream *up, uint64_t now_ns, lb_error *err) {

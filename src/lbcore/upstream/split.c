@@ -7,6 +7,7 @@
 #include "upstream/split.h"
 
 #include "base/alloc.h"
+#include "hash/fold.h"
 #include "upstream/internal.h"
 
 #define PHASE 0                     /* round_robin's parameter: a split begins at the beginning */
@@ -17,6 +18,9 @@ struct lb_split {
     lb_view *view;
     lb_name *name;                  /* NULL: in turn */
     lb_rng rng;                     /* an ask brings one along */
+    const lb_backing *backing;
+    lb_cursor *cursor;              /* whose turns all workers take; NULL: they are our own */
+    uint64_t print;                 /* of the schedule: the same in every worker */
 };
 
 static lb_status check(const lb_split_spec *spec, lb_error *err) {
@@ -53,8 +57,19 @@ static lb_status make_view(lb_split *split, const lb_split_spec *spec, lb_error 
     if (status) return status;
     for (uint32_t i = 0; i < spec->n; i++) split->view->weight[i] = split->view->full[i] = spec->weight[i];
     split->view->seed = spec->seed;
+    split->view->alike = spec->backing != NULL;
     lb_view_close(split->view);
     return LB_OK;
+}
+
+/* The same schedule in every worker: by the name, and the weights in their order. */
+static void share(lb_split *split, const lb_split_spec *spec) {
+    const lb_replay *replay = split->policy->replay ? split->policy->replay(split->schedule) : NULL;
+    if (!replay || !replay->alike) return;
+    split->print = lb_hash_fold(spec->common.data, spec->common.len, 0);
+    for (uint32_t i = 0; i < spec->n; i++) split->print = lb_hash_words(split->print, spec->weight[i], 0);
+    split->backing = spec->backing;
+    lb_split_rejoin(split);
 }
 
 static lb_status build(lb_split *split, const lb_split_spec *spec, const lb_split *previous, const uint32_t *old_index,
@@ -66,7 +81,9 @@ static lb_status build(lb_split *split, const lb_split_spec *spec, const lb_spli
     if (!spec->name) param[PHASE] = 0;
     bool alike = previous && previous->policy == split->policy;
     const void *before = alike ? previous->schedule : NULL;
-    return split->policy->build(&split->schedule, split->view, param, before, old_index, err);
+    status = split->policy->build(&split->schedule, split->view, param, before, old_index, err);
+    if (!status && spec->backing) share(split, spec);
+    return status;
 }
 
 lb_status lb_split_new(lb_split **out, const lb_split_spec *spec, const lb_split *previous, const uint32_t *old_index,
@@ -85,10 +102,25 @@ lb_status lb_split_new(lb_split **out, const lb_split_spec *spec, const lb_split
 
 void lb_split_free(lb_split *split) {
     if (!split) return;
+    if (split->cursor) split->backing->drop(split->backing->context, split->cursor);
     split->policy->destroy(split->schedule);
     lb_view_free(split->view);
     lb_free(split->name);
     lb_free(split);
+}
+
+void lb_split_forked(lb_split *split, uint64_t seed) {
+    lb_rng_seed(&split->rng, seed);
+    lb_replay *replay = split->policy->replay ? split->policy->replay(split->schedule) : NULL;
+    if (!replay) return;
+    if (replay->table) replay->cursor = lb_rng_below(&split->rng, replay->n);
+    replay->shared = split->cursor = NULL;              /* the cursor is the parent's */
+}
+
+void lb_split_rejoin(lb_split *split) {
+    if (!split->backing || split->cursor) return;
+    split->cursor = split->backing->cursor(split->backing->context, split->print);
+    split->policy->replay(split->schedule)->shared = split->cursor;
 }
 
 uint32_t lb_split_pick(lb_split *split, const lb_key *key) {

@@ -19,6 +19,8 @@ typedef struct lb_split_spec {
     const lb_str *name;             /* what stands for a backend where it is chosen by key; NULL: in turn */
     uint32_t n;
     uint64_t seed;
+    const lb_backing *backing;      /* where its turns are shared with other workers; NULL: they are its own */
+    lb_str common;                  /* what the workers know it by, where they are */
 } lb_split_spec;
 
 /* From the beginning of the schedule.  `previous` (may be NULL) hands over its debts: old_index[i] is backend i's index
@@ -26,6 +28,12 @@ typedef struct lb_split_spec {
 lb_status lb_split_new(lb_split **out, const lb_split_spec *spec, const lb_split *previous, const uint32_t *old_index,
                        lb_error *err);
 void lb_split_free(lb_split *split);                                   /* accepts NULL */
+
+/* In the child of a fork: its turns are its own from here on, from a place drawn from the seed. */
+void lb_split_forked(lb_split *split, uint64_t seed);
+
+/* Then, at the next load, where turns are shared: take them with the other workers again. */
+void lb_split_rejoin(lb_split *split);
 
 /* LB_NONE if all weights are 0.  `key` is for splits by key, which need one. */
 uint32_t lb_split_pick(lb_split *split, const lb_key *key);
