@@ -242,7 +242,7 @@ static void a_key_finds_nobody_where_nobody_serves(void) {
     lb_key key = {.hash = 5, .hashed = true};
     lb_want want = {.key = &key}, keyless = {0};
     CHECK_EQ(lb_upstream_choose(up, &want, 0), LB_NONE);
-    CHECK_EQ(lb_upstream_set_health(up, 4, true, 0, NULL), LB_OK);
+    CHECK_EQ(lb_upstream_set_health(up, 4, true, true, 0, NULL), LB_OK);
     CHECK_EQ(lb_upstream_choose(up, &want, 0), 4);
     CHECK_EQ(lb_upstream_choose(up, &keyless, 0), LB_NONE);
     CHECK_EQ(lb_upstream_pick(up, 0), LB_NONE);
