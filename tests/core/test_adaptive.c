@@ -4,6 +4,7 @@
 #include "base/decay.h"
 #include "base/lanes.h"
 #include "base/octaves.h"
+#include "policy/learn.h"
 
 #define SEED 20240615u
 

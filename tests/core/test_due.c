@@ -478,6 +478,7 @@ static void odd_windows_end_in_time(void) {
         lb_upstream *up = upstream_with(&spec, &f, SECOND);
         take_down(up, 0, 1);
         CHECK_EQ(lb_upstream_set_health(up, 0, true, true, SECOND, NULL), LB_OK);
+        settled(up);
         for (int step = 0; step < 20 && lb_upstream_due(up) != LB_NEVER; step++) {
             CHECK(lb_upstream_due(up) > SECOND);
             CHECK(weight_of(up, 0) >= 1 && weight_of(up, 1) == 64);
