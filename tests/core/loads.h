@@ -26,9 +26,9 @@ static inline void start(field *f, const char *policy, const double *param, cons
                   uint32_t n) {
     double defaults[LB_MAX_PARAMS];
     lb_policy_defaults(named(policy), defaults);
-    CHECK_EQ(lb_state_new(&f->places, NULL), LB_OK);
+    CHECK_EQ(lb_state_new(&f->places, NULL, (lb_mark){0}, NULL), LB_OK);
     uint32_t slot;
-    for (uint32_t i = 0; i < n; i++) CHECK_EQ(lb_state_take(f->places, &slot, NULL), LB_OK);
+    for (uint32_t i = 0; i < n; i++) CHECK_EQ(lb_state_take(f->places, NULL, &slot, NULL), LB_OK);
     lb_view *view = view_of(weights, n, FIELD_SEED, f->places);
     if (slots) memcpy(view->slot, slots, n * sizeof *slots);
     CHECK_EQ(make_with(&f->bed, named(policy), param ? param : defaults, view, NULL, NULL), LB_OK);
@@ -46,7 +46,7 @@ static inline void see(field *f, uint32_t slot, uint64_t now_ns, uint64_t latenc
 
 static inline void tick(field *f, uint64_t now_ns) { f->bed.policy->tick(f->bed.state, f->places, now_ns); }
 
-static inline double mean_of(const field *f, uint32_t slot) { return lb_pace_of(f->places, slot)->mean_ns; }
+static inline double mean_of(const field *f, uint32_t slot) { return lb_pace_read(f->places, slot).mean_ns; }
 static inline float ratio_of(const field *f, uint32_t slot) { return *lb_ratio_of(f->places, slot); }
 
 static inline bool close_to(double got, double want) { return fabs(got - want) <= 1e-12 * fabs(want); }

@@ -4,6 +4,7 @@
 #include "base/decay.h"
 #include "base/lanes.h"
 #include "base/octaves.h"
+#include "policy/learn.h"
 
 #define SEED 20240615u
 
@@ -192,8 +193,8 @@ static void adaptive_without_gain_looks_at_latency_only(void) {
 
 /* ---- adaptive: learning ----------------------------------------------------------------------------------------- */
 
-static double calls_of(const field *f, uint32_t slot) { return lb_pace_of(f->places, slot)->calls; }
-static double octaves_of(const field *f, uint32_t slot) { return lb_pace_of(f->places, slot)->octaves; }
+static double calls_of(const field *f, uint32_t slot) { return lb_pace_read(f->places, slot).calls; }
+static double octaves_of(const field *f, uint32_t slot) { return lb_pace_read(f->places, slot).octaves; }
 
 /* What a mean that deviates by so many octaves says after so many calls. */
 static float ratio_after(double octaves, double calls) { return (float)lb_of_octaves(octaves * calls / (calls + 2)); }
@@ -205,9 +206,9 @@ static void adaptive_learns_means_and_ratios(void) {
     see(&f, 0, SECOND, 1024, false);                    /* 2^10 ns */
     CHECK(octaves_of(&f, 0) == 10 && calls_of(&f, 0) == 1);
     see(&f, 1, SECOND, 4096, false);
-    CHECK(f.places->fleet_octaves == 0 && ratio_of(&f, 0) == 1 && ratio_of(&f, 1) == 1);
+    CHECK(lb_fleet(f.places) == 0 && ratio_of(&f, 0) == 1 && ratio_of(&f, 1) == 1);
     tick(&f, SECOND);
-    CHECK(f.places->fleet_octaves == 11);
+    CHECK(lb_fleet(f.places) == 11);
     CHECK(ratio_of(&f, 0) == ratio_after(-1, 1) && ratio_of(&f, 1) == ratio_after(1, 1) && ratio_of(&f, 2) == 1);
     see(&f, 0, SECOND, 4096, false);                    /* at once, against the fleet of the last tick */
     CHECK(octaves_of(&f, 0) == 11 && calls_of(&f, 0) == 2 && ratio_of(&f, 0) == 1);
@@ -216,7 +217,7 @@ static void adaptive_learns_means_and_ratios(void) {
     for (int i = 0; i < 997; i++) see(&f, 1, SECOND, 1 << 14, false);
     CHECK(ratio_of(&f, 1) > 7.8f && ratio_of(&f, 1) < 8);
     tick(&f, SECOND);
-    CHECK(close_to(f.places->fleet_octaves, (36 + 12 + 997 * 14) / 1001.0));
+    CHECK(close_to(lb_fleet(f.places), (36 + 12 + 997 * 14) / 1001.0));
     CHECK(ratio_of(&f, 1) == 1);                        /* nearly all calls are its own */
     CHECK(calls_of(&f, 2) == 0 && ratio_of(&f, 2) == 1);
     stop(&f);
@@ -232,7 +233,7 @@ static void adaptive_clips_ratios(void) {
         see(&f, 2, SECOND, UINT64_MAX, false);
     }
     tick(&f, SECOND);
-    CHECK(ratio_of(&f, 1) == 0.125f && ratio_of(&f, 2) == 8 && isfinite(f.places->fleet_octaves));
+    CHECK(ratio_of(&f, 1) == 0.125f && ratio_of(&f, 2) == 8 && isfinite(lb_fleet(f.places)));
     see(&f, 3, SECOND, UINT64_MAX, false);              /* a third of 30 octaves */
     CHECK(ratio_of(&f, 3) == 8);
     stop(&f);
@@ -309,7 +310,7 @@ static void adaptive_ratios_end_at_one(void) {
     }
     CHECK(end_ns > 24 * SECOND && end_ns < 28 * SECOND);
     CHECK(forgotten_ns > 34 * SECOND && forgotten_ns < 37 * SECOND);
-    CHECK(ratio_of(&f, 0) == 1 && ratio_of(&f, 1) == 1 && f.places->fleet_octaves == 23);
+    CHECK(ratio_of(&f, 0) == 1 && ratio_of(&f, 1) == 1 && lb_fleet(f.places) == 23);
     see(&f, 0, now_ns, 1 << 20, false);                 /* from the beginning: what was forgotten does not come back */
     CHECK(octaves_of(&f, 0) == 20 && calls_of(&f, 0) == 1);
     stop(&f);

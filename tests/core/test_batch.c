@@ -72,11 +72,11 @@ static void a_batch_tells_the_time(void) {
     fleet f = {0};
     add_targets(&f, 2, 0);
     lb_upstream_spec spec = spec_of(policy_named("round_robin"));
-    spec.passive = (lb_passive){.failures = 1, .max_percent = 50, .base_ns = SECOND, .max_ns = SECOND};
+    spec.health.outlier = ejecting(1, 50, SECOND, SECOND);
     lb_upstream *up = upstream_with(&spec, &f, 0);
     lb_call call;
     lb_upstream_begin_on(up, 0, SECOND, &call);
-    lb_upstream_report(up, &call, LB_FAILURE, LB_NEVER, SECOND);
+    report_verdict(up, &call, LB_FAILURE, LB_NEVER, SECOND);
     int32_t out[4];
     lb_upstream_pick_many(up, out, 4, SECOND);
     for (int i = 0; i < 4; i++) CHECK_EQ(out[i], 1);
@@ -233,8 +233,8 @@ static void batches_may_overlap(void) {
             change_everything(up, &f);
             change_everything(twin, &f);
             for (uint32_t i = 0; i < 2; i++) {
-                CHECK_EQ(lb_upstream_set_health(up, i, true, 0, NULL), LB_OK);
-                CHECK_EQ(lb_upstream_set_health(twin, i, true, 0, NULL), LB_OK);
+                CHECK_EQ(lb_upstream_set_health(up, i, true, true, 0, NULL), LB_OK);
+                CHECK_EQ(lb_upstream_set_health(twin, i, true, true, 0, NULL), LB_OK);
             }
         }
         for (int e = 0; e < 3; e++) {

@@ -267,7 +267,7 @@ static void bounded_step(program *p, const fleet *f) {
         lb_upstream_release(p->up, &p->open[i]);
         p->open[i] = p->open[--p->n];
     } else {
-        CHECK_EQ(lb_upstream_set_health(p->up, lb_rng_below(&p->rng, f->n), roll % 2, 0, NULL), LB_OK);
+        CHECK_EQ(lb_upstream_set_health(p->up, lb_rng_below(&p->rng, f->n), roll % 2, true, 0, NULL), LB_OK);
     }
 }
 
@@ -493,7 +493,7 @@ static void who_serves_its_sessions(void) {
     CHECK(!lb_upstream_serves_session(up, 0, 5));       /* draining and unhealthy */
     CHECK_EQ(lb_upstream_undrain(up, 0, 5, NULL), LB_OK);
     CHECK(!lb_upstream_serves_session(up, 0, 5));
-    CHECK_EQ(lb_upstream_set_health(up, 0, true, 5, NULL), LB_OK);
+    CHECK_EQ(lb_upstream_set_health(up, 0, true, true, 5, NULL), LB_OK);
     CHECK(lb_upstream_serves_session(up, 0, 5));
     walk_fleet(up, &f);
     CHECK_EQ(lb_upstream_undrain(up, 0, 5, NULL), LB_OK);               /* who does not drain stays as it is */

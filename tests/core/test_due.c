@@ -66,12 +66,12 @@ static lb_upstream *upstream_by(const lb_policy *policy, fleet *f, uint32_t n, u
 static lb_call failed_call(lb_upstream *up, uint32_t member, uint64_t now_ns) {
     lb_call call;
     lb_upstream_begin_on(up, member, now_ns, &call);
-    lb_upstream_report(up, &call, LB_FAILURE, LB_NEVER, now_ns);
+    report_verdict(up, &call, LB_FAILURE, LB_NEVER, now_ns);
     return call;
 }
 
 static uint32_t n_held(const lb_upstream *up, uint32_t member) {
-    return lb_record_of(lb_upstream_state(up), slot_of(up, member))->n_held;
+    return lb_seat_of(lb_upstream_state(up), slot_of(up, member))->n_held;
 }
 
 /* "a failed call stays counted that long, where the policy is load_aware" */
@@ -110,7 +110,7 @@ static void nothing_else_is_held(void) {
         lb_upstream *up = upstream_with(&spec, &f, 1);
         lb_call call;
         lb_upstream_begin_on(up, 0, 1, &call);
-        lb_upstream_report(up, &call, cases[c].verdict, LB_NEVER, 1);
+        report_verdict(up, &call, cases[c].verdict, LB_NEVER, 1);
         CHECK_EQ(call.hold_until_ns, 0);
         lb_upstream_release(up, &call);
         CHECK(lb_upstream_in_flight(up) == 0 && lb_upstream_due(up) == LB_NEVER);
@@ -164,9 +164,9 @@ static void a_leaving_target_waits_for_its_held_calls(void) {
     lb_upstream_release(up, &open);                     /* its target is going: counted no longer than it runs */
     CHECK_EQ(lb_upstream_in_flight(up), 1);
     walk_fleet(up, &f);
-    CHECK(lb_record_of(lb_upstream_state(up), slot)->leaving);
+    CHECK(lb_seat_of(lb_upstream_state(up), slot)->leaving);
     CHECK_EQ(lb_upstream_advance(up, 2 * SECOND, NULL), LB_OK);
-    CHECK(!lb_record_of(lb_upstream_state(up), slot)->used);
+    CHECK(!lb_seat_of(lb_upstream_state(up), slot)->used);
     CHECK_EQ(lb_upstream_in_flight(up), 0);
     walk_fleet(up, &f);
     lb_upstream_free(up);
@@ -259,21 +259,21 @@ static void a_policy_is_told_how_calls_went(void) {
     lb_upstream *up = upstream_by(&ticker, &f, 2, SECOND);
     lb_call call;
     lb_upstream_begin_on(up, 1, 2 * SECOND, &call);
-    lb_upstream_report(up, &call, LB_SUCCESS, LB_NEVER, 5 * SECOND);
+    report_verdict(up, &call, LB_SUCCESS, LB_NEVER, 5 * SECOND);
     CHECK(heard.slot == call.slot && heard.latency_ns == 3 * SECOND);
-    lb_upstream_report(up, &call, LB_FAILURE, 77, 5 * SECOND);
+    report_verdict(up, &call, LB_FAILURE, 77, 5 * SECOND);
     CHECK_EQ(heard.latency_ns, 77);
-    lb_upstream_report(up, &call, LB_NEITHER, 78, 5 * SECOND);          /* says nothing */
+    report_verdict(up, &call, LB_NEITHER, 78, 5 * SECOND);          /* says nothing */
     CHECK_EQ(heard.latency_ns, 77);
-    lb_upstream_report(up, &call, LB_SUCCESS, LB_NEVER, SECOND);        /* a clock that went back */
+    report_verdict(up, &call, LB_SUCCESS, LB_NEVER, SECOND);        /* a clock that went back */
     CHECK_EQ(heard.latency_ns, 0);
-    lb_upstream_report(up, &call, LB_SUCCESS, LB_NEVER, 11 * SECOND);   /* what is due comes first */
+    report_verdict(up, &call, LB_SUCCESS, LB_NEVER, 11 * SECOND);   /* what is due comes first */
     CHECK_TEXT(heard.text, "oOoto");
     f.n = 1;
     CHECK_EQ(lb_upstream_update(up, f.target, 1, 11 * SECOND, NULL), LB_OK);
-    lb_upstream_report(up, &call, LB_SUCCESS, 5, 11 * SECOND);          /* its target is going */
+    report_verdict(up, &call, LB_SUCCESS, 5, 11 * SECOND);          /* its target is going */
     lb_upstream_release(up, &call);
-    lb_upstream_report(up, &call, LB_SUCCESS, 5, 11 * SECOND);          /* its target is gone */
+    report_verdict(up, &call, LB_SUCCESS, 5, 11 * SECOND);          /* its target is gone */
     CHECK_TEXT(heard.text, "oOoto");
     lb_upstream_free(up);
 }
@@ -285,7 +285,7 @@ static void the_earliest_is_due_first(void) {
     all = ticker;
     all.load_aware = true;
     lb_upstream_spec spec = spec_of(&all);
-    spec.passive = (lb_passive){.failures = 1, .max_percent = 50, .base_ns = 4 * SECOND, .max_ns = 4 * SECOND};
+    spec.health.outlier = ejecting(1, 50, 4 * SECOND, 4 * SECOND);
     spec.limits.hold_ns = 6 * SECOND;
     f.n = 0;
     add_targets(&f, 2, 0);
@@ -293,6 +293,7 @@ static void the_earliest_is_due_first(void) {
     lb_upstream *up = upstream_with(&spec, &f, SECOND);
     lb_call call = failed_call(up, 0, 2 * SECOND);
     lb_upstream_release(up, &call);
+    CHECK_EQ(settled(up)->n_usable, 1);                 /* a report makes no picture: the next call that picks does */
     static const uint64_t due[] = {6 * SECOND, 8 * SECOND, 11 * SECOND, 21 * SECOND};
     for (int i = 0; i < 4; i++) {
         CHECK_EQ(lb_upstream_due(up), due[i]);
@@ -312,7 +313,7 @@ static void without_memory_only_the_picture_stays_due(void) {
     all = ticker;
     all.load_aware = true;
     lb_upstream_spec spec = spec_of(&all);
-    spec.passive = (lb_passive){.failures = 1, .max_percent = 50, .base_ns = SECOND, .max_ns = SECOND};
+    spec.health.outlier = ejecting(1, 50, SECOND, SECOND);
     f.n = 0;
     add_targets(&f, 2, 0);
     for (int n = 0; n < 3; n++) {
@@ -320,9 +321,11 @@ static void without_memory_only_the_picture_stays_due(void) {
         lb_upstream *up = upstream_with(&spec, &f, SECOND);
         lb_call call = failed_call(up, 0, 2 * SECOND);
         lb_upstream_release(up, &call);
+        CHECK_EQ(settled(up)->n_usable, 1);
         fail_allocation(n);
         CHECK_EQ(lb_upstream_advance(up, 11 * SECOND, NULL), LB_ERR_NOMEM);
         fail_allocation(-1);
+        CHECK(up->rough);
         CHECK_EQ(lb_upstream_due(up), 3 * SECOND);
         CHECK_EQ(lb_upstream_in_flight(up), 0);
         CHECK_TEXT(heard.text, "Ot");
@@ -344,7 +347,7 @@ static lb_upstream_spec slow_spec(void) {
     return spec;
 }
 
-static uint32_t weight_of(const lb_upstream *up, uint32_t member) { return lb_upstream_view(up)->weight[member]; }
+static uint32_t weight_of(lb_upstream *up, uint32_t member) { return settled(up)->weight[member]; }
 
 static void the_first_list_starts_at_once(void) {
     fleet f = {0};
@@ -369,7 +372,7 @@ static void a_newcomer_climbs_sixteen_steps(void) {
         CHECK_EQ(weight_of(up, 0), 64);
         CHECK_EQ(weight_of(up, 1), 8 * (step + 1));
         CHECK_EQ(weight_of(up, 2), 4 * (step + 1));
-        CHECK_EQ(lb_upstream_view(up)->full[1], 128);
+        CHECK_EQ(settled(up)->full[1], 128);
         CHECK_EQ(lb_upstream_due(up), (101 + step) * SECOND);
         walk_fleet(up, &f);
         lb_upstream_pick(up, (101 + step) * SECOND - 1);                /* not yet */
@@ -409,8 +412,8 @@ static void several_climb_by_themselves(void) {
     add_targets(&f, 3, 0);
     lb_upstream *up = upstream_with(&spec, &f, SECOND);
     take_down(up, 0, 2);
-    CHECK_EQ(lb_upstream_set_health(up, 0, true, 100 * SECOND, NULL), LB_OK);
-    CHECK_EQ(lb_upstream_set_health(up, 1, true, 100 * SECOND + SECOND / 2, NULL), LB_OK);
+    CHECK_EQ(lb_upstream_set_health(up, 0, true, true, 100 * SECOND, NULL), LB_OK);
+    CHECK_EQ(lb_upstream_set_health(up, 1, true, true, 100 * SECOND + SECOND / 2, NULL), LB_OK);
     CHECK(weight_of(up, 0) == 4 && weight_of(up, 1) == 4 && weight_of(up, 2) == 64);
     for (uint32_t half = 2; half < 33; half++) {
         uint64_t now_ns = 100 * SECOND + half * SECOND / 2;
@@ -428,7 +431,7 @@ static void several_climb_by_themselves(void) {
 static void a_slow_start_follows_an_ejection_and_survives_an_update(void) {
     fleet f = {0};
     lb_upstream_spec spec = slow_spec();
-    spec.passive = (lb_passive){.failures = 1, .max_percent = 50, .base_ns = 10 * SECOND, .max_ns = 10 * SECOND};
+    spec.health.outlier = ejecting(1, 50, 10 * SECOND, 10 * SECOND);
     add_targets(&f, 2, 0);
     lb_upstream *up = upstream_with(&spec, &f, SECOND);
     lb_call call = failed_call(up, 0, 100 * SECOND);
@@ -438,7 +441,7 @@ static void a_slow_start_follows_an_ejection_and_survives_an_update(void) {
     CHECK_EQ(lb_upstream_due(up), 113 * SECOND);
     CHECK_EQ(lb_upstream_update(up, f.target, 2, 115 * SECOND, NULL), LB_OK);
     CHECK(weight_of(up, 0) == 16 && weight_of(up, 1) == 64);
-    CHECK_EQ(lb_upstream_set_health(up, 0, true, 115 * SECOND, NULL), LB_OK);   /* it is: it does not begin anew */
+    CHECK_EQ(lb_upstream_set_health(up, 0, true, true, 115 * SECOND, NULL), LB_OK);   /* it is: it does not begin anew */
     CHECK_EQ(weight_of(up, 0), 16);
     CHECK_EQ(lb_upstream_drain(up, 0, LB_NEVER, 116 * SECOND, NULL), LB_OK);
     CHECK(weight_of(up, 0) == 0 && weight_of(up, 1) == 1);
@@ -452,11 +455,11 @@ static void a_slow_start_follows_an_ejection_and_survives_an_update(void) {
 static void a_word_of_health_starts_slowly(void) {
     fleet f = {0};
     lb_upstream_spec spec = slow_spec();
-    spec.passive = (lb_passive){.failures = 1, .max_percent = 50, .base_ns = 10 * SECOND, .max_ns = 10 * SECOND};
+    spec.health.outlier = ejecting(1, 50, 10 * SECOND, 10 * SECOND);
     add_targets(&f, 2, 0);
     lb_upstream *up = upstream_with(&spec, &f, SECOND);
     lb_call call = failed_call(up, 0, 100 * SECOND);
-    CHECK_EQ(lb_upstream_set_health(up, 0, true, 103 * SECOND, NULL), LB_OK);
+    CHECK_EQ(lb_upstream_set_health(up, 0, true, true, 103 * SECOND, NULL), LB_OK);
     CHECK(weight_of(up, 0) == 4 && weight_of(up, 1) == 64);
     CHECK_EQ(lb_upstream_due(up), 104 * SECOND);
     lb_upstream_release(up, &call);
@@ -474,7 +477,8 @@ static void odd_windows_end_in_time(void) {
         add_targets(&f, 2, 0);
         lb_upstream *up = upstream_with(&spec, &f, SECOND);
         take_down(up, 0, 1);
-        CHECK_EQ(lb_upstream_set_health(up, 0, true, SECOND, NULL), LB_OK);
+        CHECK_EQ(lb_upstream_set_health(up, 0, true, true, SECOND, NULL), LB_OK);
+        settled(up);
         for (int step = 0; step < 20 && lb_upstream_due(up) != LB_NEVER; step++) {
             CHECK(lb_upstream_due(up) > SECOND);
             CHECK(weight_of(up, 0) >= 1 && weight_of(up, 1) == 64);
@@ -494,7 +498,7 @@ static void an_endless_window_does_not_wrap(void) {
     add_targets(&f, 2, 0);
     lb_upstream *up = upstream_with(&spec, &f, SECOND);
     take_down(up, 0, 1);
-    CHECK_EQ(lb_upstream_set_health(up, 0, true, UINT64_MAX / 2, NULL), LB_OK);
+    CHECK_EQ(lb_upstream_set_health(up, 0, true, true, UINT64_MAX / 2, NULL), LB_OK);
     for (uint32_t step = 0; step < 8; step++) {
         CHECK_EQ(weight_of(up, 0), 4 * (step + 1));
         CHECK(lb_upstream_due(up) == LB_NEVER ? step == 7 : lb_upstream_due(up) > UINT64_MAX / 2);

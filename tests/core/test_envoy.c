@@ -179,9 +179,9 @@ static void names_are_needed(void) {
 static lb_view *busy(const uint32_t *weights, const uint32_t *calls, uint32_t n) {
     lb_state *places;
     uint32_t slot;
-    if (lb_state_new(&places, NULL)) return NULL;
+    if (lb_state_new(&places, NULL, (lb_mark){0}, NULL)) return NULL;
     for (uint32_t i = 0; i < n; i++) {
-        CHECK_EQ(lb_state_take(places, &slot, NULL), LB_OK);
+        CHECK_EQ(lb_state_take(places, NULL, &slot, NULL), LB_OK);
         lb_counter_write(lb_in_flight(places, i), calls[i]);
     }
     return view_of(weights, n, 1, places);

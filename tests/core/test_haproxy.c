@@ -368,9 +368,9 @@ static void load(loaded *l, uint32_t member, uint32_t in_flight) {
 
 static void start_with(loaded *l, const lb_policy *policy, const double *param, const uint32_t *weights,
                        const uint32_t *in_flight, uint32_t n) {
-    CHECK_EQ(lb_state_new(&l->counters, NULL), LB_OK);
+    CHECK_EQ(lb_state_new(&l->counters, NULL, (lb_mark){0}, NULL), LB_OK);
     for (uint32_t i = 0, slot; i < n; i++) {
-        CHECK_EQ(lb_state_take(l->counters, &slot, NULL), LB_OK);
+        CHECK_EQ(lb_state_take(l->counters, NULL, &slot, NULL), LB_OK);
         load(l, i, in_flight[i]);
     }
     lb_view *view = view_of(weights, n, SEED, l->counters);
@@ -481,8 +481,8 @@ static void leastconn_goes_on_in_the_next_view(void) {
     for (int with_state = 0; with_state < 2; with_state++) {
         lb_state *state = NULL;
         if (with_state) {
-            CHECK_EQ(lb_state_new(&state, NULL), LB_OK);
-            for (uint32_t i = 0, slot; i < 4; i++) CHECK_EQ(lb_state_take(state, &slot, NULL), LB_OK);
+            CHECK_EQ(lb_state_new(&state, NULL, (lb_mark){0}, NULL), LB_OK);
+            for (uint32_t i = 0, slot; i < 4; i++) CHECK_EQ(lb_state_take(state, NULL, &slot, NULL), LB_OK);
         }
         bed a, b;
         CHECK_EQ(make(&a, named("leastconn_haproxy"), view_of(weights, 3, SEED, state), NULL, NULL), LB_OK);

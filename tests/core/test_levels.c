@@ -168,7 +168,7 @@ static void who_drains_serves_not_even_in_panic(void) {
     take_down(up, 0, 3);
     CHECK_EQ(lb_upstream_drain(up, 1, LB_NEVER, 0, NULL), LB_OK);
     static const uint32_t serving[4] = {1, 0, 1, 1};
-    for (uint32_t i = 0; i < 4; i++) CHECK_EQ(lb_upstream_view(up)->weight[i], serving[i]);
+    for (uint32_t i = 0; i < 4; i++) CHECK_EQ(settled(up)->weight[i], serving[i]);
     walk_fleet(up, &f);
     lb_upstream_free(up);
 }
@@ -242,7 +242,7 @@ static void a_key_finds_nobody_where_nobody_serves(void) {
     lb_key key = {.hash = 5, .hashed = true};
     lb_want want = {.key = &key}, keyless = {0};
     CHECK_EQ(lb_upstream_choose(up, &want, 0), LB_NONE);
-    CHECK_EQ(lb_upstream_set_health(up, 4, true, 0, NULL), LB_OK);
+    CHECK_EQ(lb_upstream_set_health(up, 4, true, true, 0, NULL), LB_OK);
     CHECK_EQ(lb_upstream_choose(up, &want, 0), 4);
     CHECK_EQ(lb_upstream_choose(up, &keyless, 0), LB_NONE);
     CHECK_EQ(lb_upstream_pick(up, 0), LB_NONE);

@@ -181,15 +181,15 @@ static void peak_ewma_counts_a_failure_as_slow(void) {
     field f;
     start(&f, "peak_ewma", NULL, weights, NULL, 3);
     see(&f, 0, SECOND, MS, true);                       /* nothing is known of the fleet: one second */
-    CHECK(mean_of(&f, 0) == 1e9 && f.places->fleet_ns == 0);
+    CHECK(mean_of(&f, 0) == 1e9 && lb_word_glance_double(&f.places->common->fleet) == 0);
     see(&f, 1, SECOND, 10 * MS, false);
-    CHECK(f.places->fleet_ns == 10e6);
+    CHECK(lb_word_glance_double(&f.places->common->fleet) == 10e6);
     see(&f, 2, SECOND, MS, true);                       /* four times the fleet's */
     CHECK(mean_of(&f, 2) == 40e6);
     see(&f, 2, SECOND, 500 * MS, true);                 /* a time-out: what it took */
-    CHECK(mean_of(&f, 2) == 500e6 && f.places->fleet_ns == 10e6);
+    CHECK(mean_of(&f, 2) == 500e6 && lb_word_glance_double(&f.places->common->fleet) == 10e6);
     see(&f, 1, SECOND, 20 * MS, false);
-    CHECK(close_to(f.places->fleet_ns, 10.1e6));
+    CHECK(close_to(lb_word_glance_double(&f.places->common->fleet), 10.1e6));
     stop(&f);
 }
 

@@ -398,9 +398,9 @@ static void the_least_loaded_by_weight_comes_first(void) {
     static const uint32_t weights[] = {4, 2, 1, 2, 0}, in_flight[] = {4, 1, 1, 1, 0};
     lb_state *counters;
     uint32_t slot;
-    CHECK_EQ(lb_state_new(&counters, NULL), LB_OK);
+    CHECK_EQ(lb_state_new(&counters, NULL, (lb_mark){0}, NULL), LB_OK);
     for (int i = 0; i < 5; i++) {
-        CHECK_EQ(lb_state_take(counters, &slot, NULL), LB_OK);
+        CHECK_EQ(lb_state_take(counters, NULL, &slot, NULL), LB_OK);
         lb_counter_write(lb_in_flight(counters, slot), in_flight[i]);
     }
     bed b;

@@ -230,10 +230,10 @@ static uint64_t seed_from_the_first(uint32_t n) {
 }
 
 static void start(loaded *l, const uint32_t *weights, const uint32_t *in_flight, uint32_t n) {
-    CHECK_EQ(lb_state_new(&l->counters, NULL), LB_OK);
+    CHECK_EQ(lb_state_new(&l->counters, NULL, (lb_mark){0}, NULL), LB_OK);
     uint32_t slot;
     for (uint32_t i = 0; i < n; i++) {
-        CHECK_EQ(lb_state_take(l->counters, &slot, NULL), LB_OK);
+        CHECK_EQ(lb_state_take(l->counters, NULL, &slot, NULL), LB_OK);
         if (in_flight) load(l, i, in_flight[i]);
     }
     uint32_t n_usable = 0;

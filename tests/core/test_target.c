@@ -83,13 +83,13 @@ static void blocks_double(void) {
 
 static lb_state *new_state(void) {
     lb_state *state = NULL;
-    CHECK_EQ(lb_state_new(&state, NULL), LB_OK);
+    CHECK_EQ(lb_state_new(&state, NULL, (lb_mark){0}, NULL), LB_OK);
     return state;
 }
 
 static uint32_t take(lb_state *state) {
     uint32_t slot = LB_NONE;
-    CHECK_EQ(lb_state_take(state, &slot, NULL), LB_OK);
+    CHECK_EQ(lb_state_take(state, NULL, &slot, NULL), LB_OK);
     return slot;
 }
 
@@ -103,14 +103,14 @@ static void slots_come_in_order_and_never_move(void) {
         counter[i] = lb_in_flight(state, i);
         record[i] = lb_record_of(state, i);
         lb_counter_write(counter[i], i);
-        record[i]->failures = i;
+        lb_word_note(&record[i]->streaks, i);
     }
     CHECK_EQ(state->n_slots, N);
     for (uint32_t i = 0; i < N; i++) {
         CHECK(lb_in_flight(state, i) == counter[i] && lb_record_of(state, i) == record[i]);
         CHECK_EQ(lb_counter_read(counter[i]), i);
-        CHECK_EQ(record[i]->failures, i);
-        CHECK(record[i]->used && !record[i]->leaving && record[i]->off == 0);
+        CHECK_EQ(lb_word_read(&record[i]->streaks), i);
+        CHECK(lb_seat_of(state, i)->used && !lb_seat_of(state, i)->leaving && lb_record_off(record[i]) == 0);
     }
     lb_state_free(state);
     lb_state_free(NULL);
@@ -121,32 +121,34 @@ static void slots_come_in_order_and_never_move(void) {
 static void a_slot_comes_back_healthy_and_with_a_new_generation(void) {
     lb_state *state = new_state();
     uint32_t slot = take(state);
-    lb_record *record = lb_record_of(state, slot);
-    uint32_t before = record->generation;
+    lb_word *word = (lb_word *)(void *)lb_record_of(state, slot);
+    lb_seat *seat = lb_seat_of(state, slot);
+    uint32_t before = seat->generation;
     CHECK(before != 0);                                 /* an all-zero lb_call fits nobody */
-    *record = (lb_record){.generation = before, .off = 3, .failures = 4, .ejections = 5, .ejected_until_ns = 6,
-                          .recovered_ns = 7, .used = true};
+    for (size_t i = 0; i < sizeof(lb_record) / sizeof *word; i++) lb_word_note(&word[i], i + 1);
+    seat->drained = true;
+    *lb_ratio_of(state, slot) = 5;
     lb_state_leave(state, slot);
-    CHECK(!record->used && record->generation != before);
+    CHECK(!seat->used && seat->generation != before);
     CHECK_EQ(take(state), slot);
-    CHECK(record->used && !record->leaving && record->generation != before);
-    CHECK_EQ(record->off + record->failures + record->ejections, 0);
-    CHECK_EQ(record->ejected_until_ns + record->recovered_ns, 0);
+    CHECK(seat->used && !seat->leaving && !seat->drained && seat->n_held == 0 && seat->generation != before);
+    for (size_t i = 0; i < sizeof(lb_record) / sizeof *word; i++) CHECK_EQ(lb_word_read(&word[i]), 0);
+    CHECK(*lb_ratio_of(state, slot) == 1);
     lb_state_free(state);
 }
 
 static void the_last_call_releases_a_leaving_slot(void) {
     lb_state *state = new_state();
-    uint32_t slot = take(state), generation = lb_record_of(state, slot)->generation;
+    uint32_t slot = take(state), generation = lb_generation_of(state, slot);
     lb_counter_add(lb_in_flight(state, slot), 2);
     lb_state_leave(state, slot);
-    CHECK(lb_record_of(state, slot)->used && lb_record_of(state, slot)->leaving);
+    CHECK(lb_seat_of(state, slot)->used && lb_seat_of(state, slot)->leaving);
     CHECK(take(state) != slot);
     CHECK(lb_state_finish(state, slot, generation));
-    CHECK(lb_record_of(state, slot)->leaving);
+    CHECK(lb_seat_of(state, slot)->leaving);
     CHECK_EQ(state->n_free, 0);
     CHECK(lb_state_finish(state, slot, generation));
-    CHECK(!lb_record_of(state, slot)->used && !lb_record_of(state, slot)->leaving);
+    CHECK(!lb_seat_of(state, slot)->used && !lb_seat_of(state, slot)->leaving);
     CHECK_EQ(state->n_free, 1);
     CHECK(!lb_state_finish(state, slot, generation));
     CHECK_EQ(take(state), slot);
@@ -155,7 +157,7 @@ static void the_last_call_releases_a_leaving_slot(void) {
 
 static void finish_counts_its_own_generation_down_to_zero(void) {
     lb_state *state = new_state();
-    uint32_t slot = take(state), generation = lb_record_of(state, slot)->generation;
+    uint32_t slot = take(state), generation = lb_generation_of(state, slot);
     CHECK(!lb_state_finish(state, slot, generation));           /* no call is open */
     lb_counter_add(lb_in_flight(state, slot), 1);
     CHECK(!lb_state_finish(state, slot, generation + 1));
@@ -164,7 +166,7 @@ static void finish_counts_its_own_generation_down_to_zero(void) {
     CHECK(lb_state_finish(state, slot, generation));
     CHECK(!lb_state_finish(state, slot, generation));
     CHECK_EQ(lb_counter_read(lb_in_flight(state, slot)), 0);
-    CHECK(lb_record_of(state, slot)->used);
+    CHECK(lb_seat_of(state, slot)->used);
     lb_state_free(state);
 }
 
@@ -182,26 +184,26 @@ static void walk(const lb_state *state, const model *want) {
     uint32_t n_used = 0, times_free[MODEL_SLOTS] = {0};
     for (uint32_t i = 0; i < state->n_free; i++) times_free[state->free_slot[i]]++;
     for (uint32_t slot = 0; slot < state->n_slots; slot++) {
-        const lb_record *record = lb_record_of(state, slot);
-        CHECK_EQ(record->used, want->used[slot]);
-        CHECK_EQ(record->leaving, want->leaving[slot]);
+        const lb_seat *seat = lb_seat_of(state, slot);
+        CHECK_EQ(seat->used, want->used[slot]);
+        CHECK_EQ(seat->leaving, want->leaving[slot]);
         CHECK_EQ(lb_counter_read(lb_in_flight(state, slot)), want->open[slot]);
-        CHECK_EQ(times_free[slot], !record->used);
-        n_used += record->used;
+        CHECK_EQ(times_free[slot], !seat->used);
+        n_used += seat->used;
     }
     CHECK_EQ(n_used + state->n_free, state->n_slots);
 }
 
 static void step(lb_state *state, model *m, lb_rng *rng) {
     uint32_t slot = lb_rng_below(rng, MODEL_SLOTS);
-    uint32_t generation = slot < state->n_slots ? lb_record_of(state, slot)->generation : 0;
+    uint32_t generation = slot < state->n_slots ? lb_generation_of(state, slot) : 0;
     switch (lb_rng_below(rng, 4)) {
     case 0:
         if (state->n_free == 0 && state->n_slots == MODEL_SLOTS) return;
         slot = take(state);
         CHECK(!m->used[slot]);
-        CHECK(lb_record_of(state, slot)->generation > m->seen[slot]);
-        m->seen[slot] = lb_record_of(state, slot)->generation;
+        CHECK(lb_generation_of(state, slot) > m->seen[slot]);
+        m->seen[slot] = lb_generation_of(state, slot);
         m->used[slot] = true;
         break;
     case 1:
@@ -241,15 +243,15 @@ static void random_lives_agree_with_a_naive_model(void) {
 
 static lb_status forty_slots(void) {
     lb_state *state;
-    lb_status status = lb_state_new(&state, NULL);
+    lb_status status = lb_state_new(&state, NULL, (lb_mark){0}, NULL);
     if (status) return status;
     for (uint32_t i = 0; i < 40 && !status; i++) {
         uint32_t slot = 12345;
-        status = lb_state_take(state, &slot, NULL);
+        status = lb_state_take(state, NULL, &slot, NULL);
         CHECK_EQ(slot, status ? 12345 : i);
         CHECK_EQ(state->n_slots, status ? i : i + 1);
         if (status) {                                   /* the one after the failure finds everything as it was */
-            CHECK_EQ(lb_state_take(state, &slot, NULL), LB_OK);
+            CHECK_EQ(lb_state_take(state, NULL, &slot, NULL), LB_OK);
             CHECK_EQ(slot, i);
         }
     }
@@ -258,7 +260,7 @@ static lb_status forty_slots(void) {
 }
 
 static void every_allocation_of_a_state_may_fail(void) {
-    CHECK_EQ(every_allocation_fails_once(forty_slots), 1 + 2 * 5);     /* the State, and three for each of two blocks */
+    CHECK_EQ(every_allocation_fails_once(forty_slots), 1 + 2 * 6);     /* the State, and six for each of two blocks */
 }
 
 static void a_state_ends_at_its_last_slot(void) {
@@ -267,7 +269,7 @@ static void a_state_ends_at_its_last_slot(void) {
     while (state->n_slots < LB_MAX_SLOTS) slot = take(state);
     CHECK_EQ(slot, LB_MAX_SLOTS - 1);
     lb_error err = {0};
-    CHECK_EQ(lb_state_take(state, &slot, &err), LB_ERR_CONFIG);
+    CHECK_EQ(lb_state_take(state, NULL, &slot, &err), LB_ERR_CONFIG);
     CHECK_EQ(strcmp(err.field, "targets"), 0);
     CHECK(strstr(err.reason, "1048576") != NULL);
     CHECK_EQ(slot, LB_MAX_SLOTS - 1);

@@ -1,7 +1,5 @@
 /* upstream: targets, health and calls, with a policy of our own that is easy to foresee. */
-#include "walk.h"
-
-#define SECOND 1000000000ull
+#include "upstreams.h"
 
 /* ---- in_turn: the usable members in order; a schedule from the start -------------------------------------- */
 
@@ -17,7 +15,7 @@ static lb_status in_turn_build(void **out, const lb_view *view, const double *pa
     memcpy(s->table, view->usable, view->n_usable * sizeof *s->table);
     s->n_members = view->n_members;
     uint32_t cursor = before && view->n_usable ? before->replay.cursor % view->n_usable : 0;
-    s->replay = (lb_replay){view->n_usable ? s->table : NULL, view->n_usable, cursor};
+    s->replay = (lb_replay){.table = view->n_usable ? s->table : NULL, .n = view->n_usable, .cursor = cursor};
     for (uint32_t i = 0; before && i < view->n_members; i++)
         CHECK(old_index[i] == LB_NONE || old_index[i] < before->n_members);
     *out = s;
@@ -45,7 +43,9 @@ static const lb_policy in_turn = {
 
 static const lb_upstream_spec plain = {
     .policy = &in_turn, .param = {1}, .seed = 7,
-    .passive = {.failures = 3, .max_percent = 50, .base_ns = 10 * SECOND, .max_ns = 300 * SECOND},
+    .health.outlier = {.consecutive_local = 3, .split = true, .enforce = {0, 100, 100, 100, 100, 100, 100},
+                       .interval_ns = 10 * SECOND, .base_ns = 10 * SECOND, .max_ns = 300 * SECOND, .max_percent = 50,
+                       .always_one = true, .half_open_successes = 1},
 };
 
 static char owner[64];                                  /* user pointers: &owner[letter - 'a'] */
@@ -95,13 +95,6 @@ static const char *picks(lb_upstream *up, int n, uint64_t now_ns) {
     return names;
 }
 
-#define CHECK_TEXT(got, want)                                                           \
-    do {                                                                                \
-        const char *got_ = (got);                                                       \
-        if (strcmp(got_, (want))) printf("got '%s', want '%s'\n", got_, (want));        \
-        CHECK(strcmp(got_, (want)) == 0);                                               \
-    } while (0)
-
 static lb_call call_to(lb_upstream *up, uint32_t member, uint64_t now_ns) {
     lb_call call = {0};
     for (uint32_t i = 0; i < 1000; i++) {
@@ -114,15 +107,15 @@ static lb_call call_to(lb_upstream *up, uint32_t member, uint64_t now_ns) {
 }
 
 static void fail_times(lb_upstream *up, lb_call *call, int n, uint64_t now_ns) {
-    for (int i = 0; i < n; i++) lb_upstream_report(up, call, LB_FAILURE, LB_NEVER, now_ns);
+    for (int i = 0; i < n; i++) report_verdict(up, call, LB_FAILURE, LB_NEVER, now_ns);
 }
 
-static const lb_record *record_of(const lb_upstream *up, uint32_t member) {
-    return lb_record_of(lb_upstream_state(up), lb_upstream_view(up)->slot[member]);
+static uint32_t off_of(const lb_upstream *up, uint32_t member) {
+    return lb_record_off(lb_record_of(lb_upstream_state(up), slot_of(up, member)));
 }
 
-static uint32_t open_calls(const lb_upstream *up, uint32_t member) {
-    return lb_counter_read(lb_in_flight(lb_upstream_state(up), lb_upstream_view(up)->slot[member]));
+static uint32_t streak_of(const lb_upstream *up, uint32_t member) {
+    return lb_outlier_streak(lb_record_of(lb_upstream_state(up), slot_of(up, member)), LB_CAUSE_LOCAL);
 }
 
 static bool next_is(lb_upstream *up, lb_event_kind kind, uint64_t at_ns) {
@@ -160,7 +153,7 @@ static void wrong_targets_are_refused_with_field_and_reason(void) {
         CHECK_TEXT(err.field, cases[c].field);
         CHECK(strstr(err.reason, cases[c].reason) != NULL);
         CHECK_EQ(lb_upstream_update(up, cases[c].list, 3, 0, NULL), LB_ERR_CONFIG);
-        walk_upstream(up, ones, false);
+        walk_upstream(up, ones);
     }
     CHECK_TEXT(picks(up, 4, 0), "abab");
     lb_upstream_free(up);
@@ -197,10 +190,10 @@ static void wrong_parameters_are_refused(void) {
     CHECK_EQ(lb_upstream_new(&up, &spec, NULL, 0, 0, &err), LB_ERR_CONFIG);
     CHECK(up == NULL && strstr(err.field, "stride") != NULL);
     spec = plain;
-    spec.passive.max_percent = 101;
+    spec.health.outlier.max_percent = 101;
     CHECK_EQ(lb_upstream_new(&up, &spec, NULL, 0, 0, &err), LB_ERR_CONFIG);
     CHECK(up == NULL);
-    CHECK_TEXT(err.field, "health.max_percent");
+    CHECK_TEXT(err.field, "health.outlier.max_ejection_percent");
     CHECK_TEXT(err.reason, "101 is not in 0..100");
 }
 
@@ -210,14 +203,14 @@ static void a_wrong_member_is_refused(void) {
     CHECK_EQ(lb_upstream_set_weight(up, 2, 1, 0, &err), LB_ERR_CONFIG);
     CHECK_TEXT(err.field, "target");
     CHECK(strstr(err.reason, "2") != NULL);
-    CHECK_EQ(lb_upstream_set_health(up, LB_NONE, false, 0, &err), LB_ERR_CONFIG);
+    CHECK_EQ(lb_upstream_set_health(up, LB_NONE, false, true, 0, &err), LB_ERR_CONFIG);
     CHECK_EQ(lb_upstream_drain(up, 2, LB_NEVER, 0, &err), LB_ERR_CONFIG);
     CHECK_EQ(lb_upstream_undrain(up, 2, 0, &err), LB_ERR_CONFIG);
     CHECK_TEXT(err.field, "target");
     CHECK_EQ(lb_upstream_set_weight(up, 1, LB_MAX_WEIGHT + 1, 0, &err), LB_ERR_CONFIG);
     CHECK_TEXT(err.field, "weight");
     CHECK_TEXT(err.reason, "1000001 is not in 0..1000000");
-    walk_upstream(up, ones, false);
+    walk_upstream(up, ones);
     CHECK(no_event(up));
     lb_upstream_free(up);
     lb_upstream_free(NULL);
@@ -236,7 +229,7 @@ static void nobody_usable_is_none(void) {
     CHECK_TEXT(picks(up, 2, 5), "ab");
     CHECK_EQ(lb_upstream_set_weight(up, 0, 0, 5, NULL), LB_OK);
     CHECK_TEXT(picks(up, 2, 5), "bb");
-    CHECK_EQ(lb_upstream_set_health(up, 1, false, 5, NULL), LB_OK);
+    CHECK_EQ(lb_upstream_set_health(up, 1, false, true, 5, NULL), LB_OK);
     CHECK_TEXT(picks(up, 2, 5), "--");
     lb_upstream_free(up);
 }
@@ -256,7 +249,7 @@ static void the_same_address_twice_is_two_targets(void) {
     lb_upstream *up = NULL;
     CHECK_EQ(lb_upstream_new(&up, &plain, list, 3, 0, NULL), LB_OK);
     CHECK_EQ(lb_upstream_view(up)->n_usable, 3);
-    walk_upstream(up, ones, false);
+    walk_upstream(up, ones);
     lb_upstream_free(up);
 }
 
@@ -264,19 +257,19 @@ static void set_weight_survives_health_but_not_an_update(void) {
     lb_upstream *up = upstream_of("ab");
     uint32_t weight[2] = {5, 1};
     CHECK_EQ(lb_upstream_set_weight(up, 0, 5, 0, NULL), LB_OK);
-    CHECK_EQ(lb_upstream_set_health(up, 0, false, 0, NULL), LB_OK);
-    walk_upstream(up, weight, false);
+    CHECK_EQ(lb_upstream_set_health(up, 0, false, true, 0, NULL), LB_OK);
+    walk_upstream(up, weight);
     weight[0] = 6;                                      /* of an unhealthy target: shown when it is healthy again */
     CHECK_EQ(lb_upstream_set_weight(up, 0, 6, 0, NULL), LB_OK);
-    walk_upstream(up, weight, false);
-    CHECK_EQ(lb_upstream_set_health(up, 0, true, 0, NULL), LB_OK);
-    CHECK_EQ(lb_upstream_view(up)->weight[0], 6);
+    walk_upstream(up, weight);
+    CHECK_EQ(lb_upstream_set_health(up, 0, true, true, 0, NULL), LB_OK);
+    CHECK_EQ(settled(up)->weight[0], 6);
     const lb_view *view = lb_upstream_view(up);
     CHECK_EQ(lb_upstream_set_weight(up, 0, 6, 0, NULL), LB_OK);
-    CHECK_EQ(lb_upstream_set_health(up, 0, true, 0, NULL), LB_OK);
-    CHECK(view == lb_upstream_view(up));                /* nothing new: no new View, no event */
+    CHECK_EQ(lb_upstream_set_health(up, 0, true, true, 0, NULL), LB_OK);
+    CHECK(view == settled(up));                         /* nothing new: no new View, no event */
     CHECK_EQ(update(up, "ab"), LB_OK);
-    walk_upstream(up, ones, false);
+    walk_upstream(up, ones);
     CHECK(next_is(up, LB_EVENT_UNHEALTHY, 0) && next_is(up, LB_EVENT_HEALTHY, 0) && no_event(up));
     lb_upstream_free(up);
 }
@@ -287,16 +280,16 @@ static void a_kept_target_keeps_slot_calls_and_health(void) {
     lb_upstream *up = upstream_of("abc");
     lb_call call = call_to(up, 2, 0);
     uint32_t slot_b = lb_upstream_view(up)->slot[1];
-    CHECK_EQ(lb_upstream_set_health(up, 1, false, 0, NULL), LB_OK);
+    CHECK_EQ(lb_upstream_set_health(up, 1, false, true, 0, NULL), LB_OK);
     CHECK_EQ(update(up, "cdb"), LB_OK);
-    walk_upstream(up, ones, false);
+    walk_upstream(up, ones);
     CHECK_EQ(lb_upstream_view(up)->slot[0], call.slot);
     CHECK_EQ(lb_upstream_view(up)->slot[2], slot_b);
-    CHECK_EQ(open_calls(up, 0), 1);
-    CHECK_EQ(open_calls(up, 1), 0);
-    CHECK_EQ(record_of(up, 2)->off, LB_OFF_UNHEALTHY);
+    CHECK_EQ(calls_on(up, 0), 1);
+    CHECK_EQ(calls_on(up, 1), 0);
+    CHECK_EQ(off_of(up, 2), LB_OFF_UNHEALTHY);
     lb_upstream_release(up, &call);
-    CHECK_EQ(open_calls(up, 0), 0);
+    CHECK_EQ(calls_on(up, 0), 0);
     lb_upstream_free(up);
 }
 
@@ -309,7 +302,7 @@ static void a_late_call_leaves_its_successor_alone(void) {
     lb_upstream_release(up, &first);
     CHECK_EQ(update(up, "a"), LB_OK);                   /* the same identity, another life */
     CHECK(lb_upstream_view(up)->slot[0] != second.slot);
-    walk_upstream(up, ones, false);
+    walk_upstream(up, ones);
     lb_upstream_release(up, &second);
     CHECK_EQ(update(up, "ab"), LB_OK);
     CHECK_EQ(lb_upstream_view(up)->slot[1], second.slot);       /* the slot has a new owner */
@@ -317,10 +310,10 @@ static void a_late_call_leaves_its_successor_alone(void) {
     fail_times(up, &second, 5, 0);
     lb_upstream_release(up, &second);
     lb_upstream_release(up, &first);
-    CHECK_EQ(open_calls(up, 1), 1);
-    CHECK_EQ(record_of(up, 1)->failures, 0);
+    CHECK_EQ(calls_on(up, 1), 1);
+    CHECK_EQ(streak_of(up, 1), 0);
     lb_upstream_release(up, &third);
-    walk_upstream(up, ones, false);
+    walk_upstream(up, ones);
     lb_upstream_free(up);
 }
 
@@ -336,11 +329,11 @@ static void a_hundred_thousand_targets_work(void) {
     }
     lb_upstream *up = NULL;
     CHECK_EQ(lb_upstream_new(&up, &plain, list, N, 0, NULL), LB_OK);
-    walk_upstream(up, weight, false);
+    walk_upstream(up, weight);
     memcpy(slot, lb_upstream_view(up)->slot, N * sizeof *slot);
     for (uint32_t i = 0; i < N / 2; i++) snprintf(text[i], sizeof text[i], "b.%u", i);
     CHECK_EQ(lb_upstream_update(up, list, N, 0, NULL), LB_OK);          /* half of them new */
-    walk_upstream(up, weight, false);
+    walk_upstream(up, weight);
     for (uint32_t i = N / 2; i < N; i++) CHECK_EQ(lb_upstream_view(up)->slot[i], slot[i]);
     CHECK_EQ(lb_upstream_state(up)->n_free, N / 2);
     for (uint32_t i = 0; i < 2 * N; i++) {              /* long schedules bring near what comes, past no end of theirs */
@@ -362,19 +355,20 @@ static void failures_eject_and_time_brings_back(void) {
     lb_upstream *up = upstream_of("ab");
     lb_call call = call_to(up, 0, SECOND);
     fail_times(up, &call, 2, SECOND);
-    lb_upstream_report(up, &call, LB_SUCCESS, LB_NEVER, SECOND);
+    report_verdict(up, &call, LB_SUCCESS, LB_NEVER, SECOND);
     fail_times(up, &call, 2, SECOND);
-    lb_upstream_report(up, &call, LB_NEITHER, LB_NEVER, SECOND);
+    report_verdict(up, &call, LB_NEITHER, LB_NEVER, SECOND);
     CHECK_EQ(lb_upstream_due(up), LB_NEVER);
-    lb_upstream_report(up, &call, LB_FAILURE, LB_NEVER, 2 * SECOND);
-    walk_upstream(up, ones, false);
+    report_verdict(up, &call, LB_FAILURE, LB_NEVER, 2 * SECOND);
+    CHECK(lb_upstream_is_waiting(up) && lb_upstream_view(up)->n_usable == 2);   /* the next pick makes the picture */
+    walk_upstream(up, ones);
     CHECK_EQ(lb_upstream_due(up), 12 * SECOND);
     CHECK(!lb_upstream_is_replaying(up));
     lb_event event;
     uint64_t dropped;
     CHECK(lb_upstream_next_event(up, &event, &dropped));
     CHECK_EQ(event.kind, LB_EVENT_EJECTED);
-    CHECK_EQ(event.failures, 3);
+    CHECK(event.failures == 3 && event.cause == LB_CAUSE_LOCAL && event.status == 0);
     CHECK_EQ(event.slot, call.slot);
     CHECK_EQ(event.generation, call.generation);
     CHECK_EQ(event.at_ns, 2 * SECOND);
@@ -384,9 +378,10 @@ static void failures_eject_and_time_brings_back(void) {
     CHECK_EQ(lb_upstream_advance(up, SECOND, NULL), LB_OK);             /* nor does a clock that went back */
     CHECK_TEXT(picks(up, 2, 12 * SECOND), "ab");
     CHECK(next_is(up, LB_EVENT_RECOVERED, 12 * SECOND) && no_event(up));
-    walk_upstream(up, ones, false);
-    CHECK_EQ(open_calls(up, 0), 1);                     /* the call is still open */
+    walk_upstream(up, ones);
+    CHECK_EQ(calls_on(up, 0), 1);                     /* the call is still open */
     fail_times(up, &call, 3, 13 * SECOND);
+    settled(up);
     CHECK_EQ(lb_upstream_due(up), 33 * SECOND);         /* twice as long */
     lb_upstream_free(up);
 }
@@ -396,24 +391,26 @@ static void at_most_the_maximum_share_is_out(void) {
     lb_call call[4];
     for (uint32_t i = 0; i < 4; i++) call[i] = call_to(up, i, SECOND);
     for (uint32_t i = 0; i < 4; i++) fail_times(up, &call[i], 3, SECOND + i);
-    CHECK_EQ(lb_upstream_view(up)->n_usable, 2);
-    walk_upstream(up, ones, false);
-    CHECK_EQ(record_of(up, 2)->off + record_of(up, 3)->off, 0);
-    CHECK_EQ(record_of(up, 3)->failures, 3);            /* it keeps its count ... */
+    CHECK_EQ(settled(up)->n_usable, 2);
+    walk_upstream(up, ones);
+    CHECK_EQ(off_of(up, 2) + off_of(up, 3), 0);
+    CHECK_EQ(streak_of(up, 3), 0);                      /* who has asked in vain begins again, as Envoy's do */
     CHECK_EQ(lb_upstream_advance(up, 11 * SECOND, NULL), LB_OK);        /* a comes back, b 1 ns later */
     CHECK_EQ(lb_upstream_view(up)->n_usable, 3);
-    fail_times(up, &call[3], 1, 11 * SECOND);           /* ... and the next failure asks again */
-    CHECK(record_of(up, 3)->off == LB_OFF_EJECTED);
-    CHECK_EQ(record_of(up, 3)->failures, 4);
-    fail_times(up, &call[2], 1, 11 * SECOND + 1);       /* b's time is over: fired before it is counted */
-    CHECK(record_of(up, 2)->off == LB_OFF_EJECTED);
-    walk_upstream(up, ones, false);
+    fail_times(up, &call[3], 2, 11 * SECOND);
+    CHECK(off_of(up, 3) == 0 && streak_of(up, 3) == 2);
+    fail_times(up, &call[3], 1, 11 * SECOND);
+    CHECK(off_of(up, 3) == LB_OFF_EJECTED && streak_of(up, 3) == 0);
+    CHECK_EQ(lb_upstream_advance(up, 11 * SECOND + 1, NULL), LB_OK);    /* b comes back: there is room for another */
+    fail_times(up, &call[2], 3, 11 * SECOND + 1);
+    CHECK(off_of(up, 2) == LB_OFF_EJECTED);
+    walk_upstream(up, ones);
     lb_upstream_free(up);
 }
 
 static void one_may_always_be_ejected(void) {
     lb_upstream_spec spec = plain;
-    spec.passive.max_percent = 0;
+    spec.health.outlier.max_percent = 0;
     lb_target_spec only = target("a", 1);
     lb_upstream *up = NULL;
     CHECK_EQ(lb_upstream_new(&up, &spec, &only, 1, 0, NULL), LB_OK);
@@ -429,12 +426,12 @@ static void an_ejected_target_that_is_removed_is_no_longer_counted(void) {
     lb_call a = call_to(up, 0, SECOND), b = call_to(up, 1, SECOND);
     fail_times(up, &a, 3, SECOND);
     fail_times(up, &b, 3, SECOND);                      /* one of two is out already */
-    CHECK_EQ(lb_upstream_view(up)->n_usable, 1);
+    CHECK_EQ(settled(up)->n_usable, 1);
     CHECK_EQ(update(up, "b"), LB_OK);
     CHECK_EQ(lb_upstream_due(up), LB_NEVER);
-    fail_times(up, &b, 1, SECOND);
-    CHECK_EQ(lb_upstream_view(up)->n_usable, 0);
-    walk_upstream(up, ones, false);
+    fail_times(up, &b, 3, SECOND);
+    CHECK_EQ(settled(up)->n_usable, 0);
+    walk_upstream(up, ones);
     lb_upstream_free(up);
 }
 
@@ -442,19 +439,19 @@ static void set_health_ends_an_ejection(void) {
     lb_upstream *up = upstream_of("ab");
     lb_call call = call_to(up, 0, SECOND);
     fail_times(up, &call, 3, SECOND);
-    CHECK_EQ(lb_upstream_set_health(up, 0, false, 2 * SECOND, NULL), LB_OK);
-    CHECK_EQ(record_of(up, 0)->off, LB_OFF_UNHEALTHY | LB_OFF_EJECTED);
-    CHECK_EQ(lb_upstream_set_health(up, 0, true, 3 * SECOND, NULL), LB_OK);
-    CHECK_EQ(record_of(up, 0)->off, 0);
-    walk_upstream(up, ones, false);
+    CHECK_EQ(lb_upstream_set_health(up, 0, false, true, 2 * SECOND, NULL), LB_OK);
+    CHECK_EQ(off_of(up, 0), LB_OFF_UNHEALTHY | LB_OFF_EJECTED);
+    CHECK_EQ(lb_upstream_set_health(up, 0, true, true, 3 * SECOND, NULL), LB_OK);
+    CHECK_EQ(off_of(up, 0), 0);
+    walk_upstream(up, ones);
     CHECK(next_is(up, LB_EVENT_EJECTED, SECOND) && next_is(up, LB_EVENT_UNHEALTHY, 2 * SECOND));
     CHECK(next_is(up, LB_EVENT_RECOVERED, 3 * SECOND) && next_is(up, LB_EVENT_HEALTHY, 3 * SECOND) && no_event(up));
     fail_times(up, &call, 3, 4 * SECOND);
-    CHECK_EQ(lb_upstream_set_health(up, 0, false, 4 * SECOND, NULL), LB_OK);
+    CHECK_EQ(lb_upstream_set_health(up, 0, false, true, 4 * SECOND, NULL), LB_OK);
     CHECK_EQ(lb_upstream_advance(up, 60 * SECOND, NULL), LB_OK);        /* it ends, the operator's word stays */
-    CHECK_EQ(record_of(up, 0)->off, LB_OFF_UNHEALTHY);
+    CHECK_EQ(off_of(up, 0), LB_OFF_UNHEALTHY);
     CHECK_TEXT(picks(up, 2, 60 * SECOND), "bb");
-    walk_upstream(up, ones, false);
+    walk_upstream(up, ones);
     lb_upstream_free(up);
 }
 
@@ -464,7 +461,7 @@ static void one_new_view_ends_all_that_is_due(void) {
         lb_call call = call_to(up, i, SECOND);
         fail_times(up, &call, 3, SECOND);
     }
-    CHECK_EQ(lb_upstream_view(up)->n_usable, 2);
+    CHECK_EQ(settled(up)->n_usable, 2);
     CHECK_EQ(lb_upstream_set_weight(up, 3, 9, 11 * SECOND, NULL), LB_OK);       /* fires what is due */
     CHECK_EQ(lb_upstream_view(up)->n_usable, 4);
     CHECK_EQ(lb_upstream_due(up), LB_NEVER);
@@ -480,13 +477,14 @@ static void any_moment_is_a_time(void) {
         lb_upstream *up = upstream_of("ab");
         lb_call call = call_to(up, 0, moments[m]);
         fail_times(up, &call, 3, moments[m]);
-        walk_upstream(up, ones, false);
+        walk_upstream(up, ones);
         bool at_the_end = moments[m] >= UINT64_MAX - 1;         /* of time: it is over as soon as it begins */
         CHECK_TEXT(picks(up, 2, 0), at_the_end ? "ba" : "bb");
+        settled(up);
         CHECK(at_the_end || (lb_upstream_due(up) > moments[m] && lb_upstream_due(up) < LB_NEVER));
         CHECK_EQ(lb_upstream_advance(up, UINT64_MAX, NULL), LB_OK);
         CHECK_EQ(lb_upstream_due(up), LB_NEVER);
-        walk_upstream(up, ones, false);
+        walk_upstream(up, ones);
         CHECK_EQ(lb_upstream_advance(up, UINT64_MAX, NULL), LB_OK);
         lb_upstream_free(up);
     }
@@ -496,7 +494,7 @@ static void any_moment_is_a_time(void) {
 
 static void the_oldest_events_are_dropped_and_counted(void) {
     lb_upstream *up = upstream_of("a");
-    for (uint64_t i = 0; i < 300; i++) CHECK_EQ(lb_upstream_set_health(up, 0, i % 2, i, NULL), LB_OK);
+    for (uint64_t i = 0; i < 300; i++) CHECK_EQ(lb_upstream_set_health(up, 0, i % 2, true, i, NULL), LB_OK);
     lb_event event;
     uint64_t dropped;
     for (uint64_t i = 300 - 256; i < 300; i++) {
@@ -507,7 +505,7 @@ static void the_oldest_events_are_dropped_and_counted(void) {
         CHECK_EQ(event.until_ns + event.failures, 0);
     }
     CHECK(no_event(up));
-    CHECK_EQ(lb_upstream_set_health(up, 0, false, 300, NULL), LB_OK);
+    CHECK_EQ(lb_upstream_set_health(up, 0, false, true, 300, NULL), LB_OK);
     CHECK(next_is(up, LB_EVENT_UNHEALTHY, 300) && no_event(up));
     lb_upstream_free(up);
 }

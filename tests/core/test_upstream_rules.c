@@ -103,7 +103,10 @@ static void the_defaults_are_the_written_ones(void) {
     lb_upstream_spec spec = {.seed = 5};
     lb_upstream_defaults(&spec);
     CHECK(spec.policy == NULL && spec.seed == 5);
-    CHECK_EQ(spec.passive.failures, 3);
+    CHECK(memcmp(&spec.health.outlier, &lb_outlier_default, sizeof lb_outlier_default) == 0);
+    CHECK(spec.health.outlier.consecutive_local == 3 && spec.health.outlier.split && spec.health.outlier.always_one);
+    CHECK(!lb_checks_are_on(&spec.health.passive) && !lb_checks_are_on(&spec.health.active));
+    CHECK(spec.health.threshold == 0 && spec.health.max_hold_ns == 60 * SECOND && spec.when_empty == LB_EMPTY_FAIL);
     CHECK(spec.levels.overprovisioning == 140 && spec.levels.panic == 0);
     CHECK_EQ(spec.slow_start.window_ns, 0);
     CHECK(spec.limits.in_flight == 0 && spec.limits.bound_permille == 0);

@@ -34,10 +34,26 @@ static inline void give_label(fleet *f, uint32_t i, uint32_t label) {
 static inline lb_upstream_spec spec_of(const lb_policy *policy) {
     lb_upstream_spec spec = {.policy = policy, .seed = 7};
     lb_upstream_defaults(&spec);
-    spec.passive = lb_passive_off;
+    spec.health.outlier = lb_outlier_off;
     small_params(policy, spec.param);
     if (policy->params && strcmp(policy->params[0].name, "phase") == 0) spec.param[0] = 0;
     return spec;
+}
+
+/* `failures` local-origin failures in a row eject for base_ns, growing to max_ns; a base interval in service takes one off. */
+static inline lb_outlier ejecting(uint32_t failures, uint32_t max_percent, uint64_t base_ns, uint64_t max_ns) {
+    lb_outlier rule = lb_outlier_default;
+    rule.consecutive_local = failures;
+    rule.max_percent = max_percent;
+    rule.interval_ns = rule.base_ns = base_ns;
+    rule.max_ns = max_ns;
+    return rule;
+}
+
+/* How a call ended: a verdict and nothing else. */
+static inline void report_verdict(lb_upstream *up, lb_call *call, lb_verdict verdict, uint64_t latency_ns, uint64_t now_ns) {
+    lb_report report = {.outcome = {.verdict = verdict}, .latency_ns = latency_ns};
+    lb_upstream_report(up, call, &report, now_ns);
 }
 
 static inline const lb_policy *policy_named(const char *name) {
@@ -58,9 +74,16 @@ static inline lb_upstream *upstream_named(const char *policy, const fleet *f) {
     return upstream_with(&spec, f, 0);
 }
 
+/* The picture of this moment. */
+static inline const lb_view *settled(lb_upstream *up) {
+    CHECK_EQ(lb_upstream_settle(up, 0, NULL), LB_OK);
+    return lb_upstream_view(up);
+}
+
 /* `n` members from `first` on are said to be unhealthy. */
 static inline void take_down(lb_upstream *up, uint32_t first, uint32_t n) {
-    for (uint32_t i = 0; i < n; i++) CHECK_EQ(lb_upstream_set_health(up, first + i, false, 0, NULL), LB_OK);
+    for (uint32_t i = 0; i < n; i++) CHECK_EQ(lb_upstream_set_health(up, first + i, false, true, 0, NULL), LB_OK);
+    settled(up);
 }
 
 static inline lb_subset *subset_of(lb_upstream *up, uint32_t label) {
@@ -86,10 +109,10 @@ static inline void count_choices(lb_upstream *up, const lb_want *want, uint32_t 
 }
 
 /* walk_upstream() with the weights of the fleet. */
-static inline void walk_fleet(const lb_upstream *up, const fleet *f) {
+static inline void walk_fleet(lb_upstream *up, const fleet *f) {
     static uint32_t weight[MOST_TARGETS];
     for (uint32_t i = 0; i < f->n; i++) weight[i] = f->target[i].weight;
-    walk_upstream(up, weight, false);
+    walk_upstream(up, weight);
 }
 
 #define CHECK_TEXT(got, want)                                                           \

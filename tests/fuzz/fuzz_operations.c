@@ -121,7 +121,7 @@ static void set_weight(world *w) {
 static void set_health(world *w) {
     uint32_t i = next(w, MAX_LIST);
     bool healthy = next(w, 2);
-    lb_status status = lb_upstream_set_health(w->up, i, healthy, w->now_ns, NULL);
+    lb_status status = lb_upstream_set_health(w->up, i, healthy, true, w->now_ns, NULL);
     CHECK_EQ(status == LB_ERR_CONFIG, i >= w->n);
     if (status == LB_ERR_NOMEM) CHECK(w->armed);
     if (status) return;

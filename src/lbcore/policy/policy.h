@@ -144,6 +144,17 @@ static inline uint32_t lb_replay_take(lb_replay *replay) {
     return replay->cursor;
 }
 
+/* Take n turns at once: the first of them. */
+static inline uint32_t lb_replay_reserve(lb_replay *replay, uint32_t n) {
+    uint32_t first = replay->cursor;
+    if (replay->shared) {
+        replay->n_taken += n;
+        first = lb_replay_place(replay, atomic_fetch_add_explicit(&replay->shared->turn, n, memory_order_relaxed));
+    }
+    replay->cursor = (uint32_t)(((uint64_t)first + n) % replay->n);
+    return first;
+}
+
 static inline uint32_t lb_replay_next(lb_replay *replay) {
     if (replay->shared) return replay->table[lb_replay_take(replay)];
     uint32_t turn = replay->cursor, next = turn + 1;

@@ -81,11 +81,11 @@ static void leave_segment(lb_state *state) {
     for (uint32_t slot = 0; slot < state->n_slots; slot++) {
         lb_seat *seat = lb_seat_of(state, slot);
         uint32_t own = lb_counter_read(lb_in_flight(state, slot)) - lb_counter_read(&seat->others);
-        if (!seat->used) continue;
+        if (!seat->used || seat->apart) continue;
         if (state->row) lb_counter_sub(&state->row[seat->place], own);
         state->backing->unseat(state->backing->context, seat->place);
     }
-    state->backing->part(state->backing->context, state->common);
+    if (!state->apart) state->backing->part(state->backing->context, state->common);
 }
 
 void lb_state_free(lb_state *state) {
@@ -108,6 +108,7 @@ static lb_status seat_down(lb_state *state, const lb_who *who, uint32_t slot, lb
     void *context = state->backing->context;
     lb_status status = state->backing->seat(context, state->mark, who->identity, who->name, &seat->place, err);
     if (status) return status;
+    seat->apart = false;
     uint32_t block = lb_block_of(slot);
     state->record[block][lb_in_block(slot, block)] = state->backing->record(context, seat->place);
     return LB_OK;
@@ -139,7 +140,7 @@ lb_status lb_state_take(lb_state *state, const lb_who *who, uint32_t *slot, lb_e
 }
 
 static void give_back(lb_state *state, uint32_t slot, lb_seat *seat) {
-    if (state->backing) state->backing->unseat(state->backing->context, seat->place);
+    if (state->backing && !seat->apart) state->backing->unseat(state->backing->context, seat->place);
     seat->used = seat->leaving = false;
     lb_counter_add(&seat->generation, 1);
     state->free_slot[state->n_free++] = slot;
@@ -201,6 +202,7 @@ void lb_state_sweep(lb_state *state) {
 
 void lb_state_forked(lb_state *state) {
     state->row = NULL;
+    state->apart = state->backing != NULL;
     for (uint32_t slot = 0; slot < state->n_slots; slot++) {
         lb_seat *seat = lb_seat_of(state, slot);
         if (!seat->used) continue;
@@ -208,6 +210,7 @@ void lb_state_forked(lb_state *state) {
         lb_counter_write(lb_in_flight(state, slot), 0);
         lb_counter_write(&seat->others, 0);
         seat->n_held = 0;
+        seat->apart = state->apart;
         if (!seat->leaving) continue;
         seat->used = seat->leaving = false;             /* nobody of this process will end its calls */
         state->free_slot[state->n_free++] = slot;
@@ -215,11 +218,22 @@ void lb_state_forked(lb_state *state) {
 }
 
 lb_status lb_state_join(lb_state *state, lb_error *err) {
+    if (!state->apart) return LB_OK;
     lb_status status = state->backing->join(state->backing->context, state->mark, &state->common, err);
-    if (!status) state->row = state->backing->row(state->backing->context);
+    state->apart = status != LB_OK;
     return status;
 }
 
 lb_status lb_state_reseat(lb_state *state, const lb_who *who, uint32_t slot, lb_error *err) {
-    return seat_down(state, who, slot, err);
+    return lb_seat_of(state, slot)->apart ? seat_down(state, who, slot, err) : LB_OK;
+}
+
+/* Calls that were begun since the fork stand in the new row too, so that their ends may be taken off it. */
+void lb_state_joined(lb_state *state) {
+    state->row = state->backing->row(state->backing->context);
+    for (uint32_t slot = 0; slot < state->n_slots && state->row; slot++) {
+        const lb_seat *seat = lb_seat_of(state, slot);
+        uint32_t own = lb_counter_read(lb_in_flight(state, slot)) - lb_counter_read(&seat->others);
+        if (seat->used) lb_counter_add(&state->row[seat->place], own);
+    }
 }

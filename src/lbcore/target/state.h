@@ -38,6 +38,7 @@ typedef struct lb_seat {
     bool used;                      /* the slot belongs to a target */
     bool leaving;                   /* removed with calls open: released with the last one */
     bool drained;                   /* it drains, and the end of its last call was told */
+    bool apart;                     /* after a fork: its place is the parent's, this process has none yet */
 } lb_seat;
 
 /* What a latency policy knows of a target.  Fields mean what the policy says they mean; all 0 at first. */
@@ -68,6 +69,7 @@ typedef struct lb_state {
     const lb_backing *backing;      /* NULL: private */
     lb_mark mark;                   /* the upstream's, where State is shared */
     lb_counter *row;                /* this worker's counters by place; NULL: there are none (yet) */
+    bool apart;                     /* after a fork: `common` is the parent's */
 } lb_state;
 
 /* Who takes a slot, for a State that is shared; NULL elsewhere. */
@@ -106,11 +108,12 @@ uint64_t lb_state_look(lb_state *state);
 void lb_state_sweep(lb_state *state);
 
 /* In the child of a fork: calls that are open are the parent's, and so are its row and its places.  Every slot has a new
- * generation and no calls.  Where State is shared, lb_state_join() and lb_state_reseat() for each slot follow at the next
- * load. */
+ * generation and no calls.  Where State is shared, lb_state_join(), lb_state_reseat() for each slot and lb_state_joined()
+ * follow at the next load; after a failure they may be called again, and go on where they stopped. */
 void lb_state_forked(lb_state *state);
 lb_status lb_state_join(lb_state *state, lb_error *err);
 lb_status lb_state_reseat(lb_state *state, const lb_who *who, uint32_t slot, lb_error *err);
+void lb_state_joined(lb_state *state);
 
 /* Block b holds slots (2^b - 1) * 16 .. (2^(b+1) - 1) * 16 - 1: the place of the highest bit of slot + 16 names it. */
 static inline uint32_t lb_block_of(uint32_t slot) {

@@ -22,9 +22,7 @@ bool lb_batch_begin(lb_batch *batch, lb_upstream *up, uint32_t n, bool keyed, ui
     if (!can_split(up, keyed)) return false;
     *batch = (lb_batch){.up = up, .group = &up->picture->scope[0].group[0]};
     if (!keyed) {
-        lb_replay *replay = up->hot.replay;
-        batch->from = replay->cursor;
-        replay->cursor = (uint32_t)(((uint64_t)replay->cursor + n) % replay->n);
+        batch->from = lb_replay_reserve(up->hot.replay, n);
     }
     up->n_pins++;
     return true;

@@ -45,8 +45,9 @@ static bool hold(lb_upstream *up, const lb_call *call) {
 }
 
 void lb_upstream_release(lb_upstream *up, const lb_call *call) {
-    if (call->hold_until_ns && hold(up, call)) return;
-    if (!lb_state_finish(up->state, call->slot, call->generation)) return;
-    up->in_flight--;
+    if (!call->hold_until_ns || !hold(up, call)) {
+        if (!lb_state_finish(up->state, call->slot, call->generation)) return;
+        up->in_flight--;
+    }
     if (up->n_draining) lb_upstream_drained(up, call->slot, up->told_ns);
 }

@@ -13,12 +13,13 @@ static lb_status check_member(const lb_upstream *up, uint32_t member, lb_error *
     return lb_fail(err, LB_ERR_CONFIG, "target", "no target has the index %u; the upstream has %u", member, n);
 }
 
-/* What is due comes first; a failure of that is one of the change. */
+/* What is due comes first, but for the picture: it is made for who picks. */
 static lb_status begin(lb_upstream *up, uint32_t member, uint64_t now_ns, lb_record **record, lb_error *err) {
     lb_status status = check_member(up, member, err);
     if (status) return status;
+    (void)lb_upstream_tend(up, now_ns);
     *record = lb_record_of(up->state, up->hot.view->slot[member]);
-    return lb_upstream_advance(up, now_ns, err);
+    return LB_OK;
 }
 
 static void tell(lb_upstream *up, lb_event_kind kind, uint32_t member, uint64_t now_ns) {
@@ -106,6 +107,7 @@ lb_status lb_upstream_undrain(lb_upstream *up, uint32_t member, uint64_t now_ns,
 
 void lb_upstream_drained(lb_upstream *up, uint32_t slot, uint64_t now_ns) {
     lb_seat *seat = lb_seat_of(up->state, slot);
+    if (!seat->used || seat->leaving) return;           /* it was removed: nobody waits for it any more */
     if (seat->drained || !lb_word_read(&lb_record_of(up->state, slot)->drain_until_ns)) return;
     if (lb_counter_read(lb_in_flight(up->state, slot)) > seat->n_held) return;
     seat->drained = true;

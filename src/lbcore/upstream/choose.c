@@ -49,13 +49,18 @@ static uint32_t trial_calls(const lb_upstream *up, uint32_t slot) {
     return lb_outlier_on_trial(rule, lb_record_of(up->state, slot)) ? rule->half_open : LB_NONE;
 }
 
+/* What keeps a member out of this group, by its record: in panic health is not believed. */
+static uint32_t off_in(const choice *c, uint32_t slot) {
+    uint32_t off = lb_off_at(lb_record_of(c->up->state, slot), c->up->told_ns);
+    return c->group->panic ? off & (LB_OFF_DRAINING | LB_OFF_DISABLED) : off;
+}
+
 static lb_pass pass_of(const choice *c, uint32_t i) {
     const lb_view *view = c->group->view;
     const lb_limits *limits = &c->up->spec.limits;
     uint32_t slot = view->slot[i];
     if (c->want->n_exclude && is_excluded(c->want, slot)) return LB_PASS_EXCLUDED;
-    if (c->up->rough && !c->group->panic && lb_off_at(lb_record_of(c->up->state, slot), c->up->told_ns))
-        return LB_PASS_OUT;
+    if (c->up->rough && off_in(c, slot)) return LB_PASS_OUT;
     if (!limits->in_flight && !c->up->bounded && !c->up->n_trials) return LB_PASS_NOT;
     uint32_t calls = lb_counter_read(lb_in_flight(c->up->state, slot));
     if (limits->in_flight && calls >= limits->in_flight) return LB_PASS_FULL;
@@ -217,17 +222,32 @@ static uint32_t choose_now(lb_upstream *up, const lb_want *want) {
     return member;
 }
 
+/* Would a new picture show somebody whom this one does not?  Who came back, or, where nobody is left, who is served all the
+ * same.  Not where it is only that all are full, or excluded: a picture for each such choice would be one for each change. */
+static bool is_missing_somebody(const lb_upstream *up, const lb_want *want) {
+    const lb_scope *scope = scope_of(up, want);
+    bool anybody = false;
+    for (uint32_t g = 0; scope && g < scope->n_groups; g++) {
+        const lb_view *view = scope->group[g].view;
+        for (uint32_t i = 0; i < view->n_members; i++) {
+            if (view->full[i] == 0 || lb_off_at(lb_record_of(up->state, view->slot[i]), up->told_ns)) continue;
+            anybody = true;
+            if (view->weight[i] == 0 && !is_excluded(want, view->slot[i])) return true;
+        }
+    }
+    return scope && !anybody && (up->spec.when_empty || up->spec.levels.panic);
+}
+
 /* An old picture does not know who came back: where it knows nobody, it is made anew first. */
-static uint32_t choose_roughly(lb_upstream *up, const lb_want *want) {
-    up->n_rough++;
-    uint32_t member = choose_now(up, want);
-    if (member != LB_NONE || lb_upstream_publish(up, up->told_ns, NULL)) return member;
-    return choose_now(up, want);
+static bool is_renewed(lb_upstream *up, const lb_want *want) {
+    return up->rough && is_missing_somebody(up, want) && !lb_upstream_publish(up, up->told_ns, NULL);
 }
 
 uint32_t lb_upstream_choose(lb_upstream *up, const lb_want *want, uint64_t now_ns) {
     lb_upstream_fire(up, now_ns);
-    return up->rough ? choose_roughly(up, want) : choose_now(up, want);
+    if (up->rough) lb_upstream_count_rough(up);
+    uint32_t member = choose_now(up, want);
+    return member == LB_NONE && is_renewed(up, want) ? choose_now(up, want) : member;
 }
 
 static uint32_t pick_plain(lb_upstream *up) {
@@ -256,14 +276,16 @@ uint32_t lb_upstream_pick_key(lb_upstream *up, const lb_key *key, uint64_t now_n
 
 uint32_t lb_upstream_candidates(lb_upstream *up, const lb_want *want, uint32_t *out, uint32_t n, uint64_t now_ns) {
     lb_upstream_fire(up, now_ns);
-    return look_ahead(up, want, out, n);
+    uint32_t found = look_ahead(up, want, out, n);
+    return found == 0 && n && is_renewed(up, want) ? look_ahead(up, want, out, n) : found;
 }
 
 bool lb_upstream_serves_session(const lb_upstream *up, uint32_t member, uint64_t now_ns) {
     const lb_record *record = lb_record_of(up->state, up->hot.view->slot[member]);
     uint32_t off = lb_off_at(record, now_ns);
     if (up->members->weight[member] == 0) return false;
-    if (off == 0 || (up->hot.view->weight[member] > 0 && !up->rough)) return true;
+    bool believed = !up->rough && !lb_upstream_is_old(up);              /* the picture knows of panic */
+    if (off == 0 || (up->hot.view->weight[member] > 0 && believed)) return true;
     return off == LB_OFF_DRAINING && now_ns < lb_word_read(&record->drain_until_ns);
 }
 

@@ -109,10 +109,16 @@ static void roughen(lb_upstream *up) {
     up->hot.replay = NULL;
 }
 
+/* The clock may stand still, or nobody tells the time. */
+void lb_upstream_count_rough(lb_upstream *up) {
+    if (++up->n_rough <= ROUGH_CHOICES * up->hot.view->n_members) return;
+    if (lb_upstream_publish(up, up->told_ns, NULL)) up->n_rough = 0;    /* without memory it is tried again as much later */
+}
+
 static lb_status catch_up(lb_upstream *up, uint64_t now_ns, lb_error *err) {
     uint32_t n = up->hot.view->n_members;
     uint64_t next_ns = up->published_ns + gap_ns(n);
-    bool now = n <= AT_ONCE || now_ns >= next_ns || now_ns < up->published_ns || up->n_rough / ROUGH_CHOICES >= n;
+    bool now = n <= AT_ONCE || now_ns >= next_ns || now_ns < up->published_ns;
     lb_status status = now ? lb_upstream_publish(up, now_ns, err) : LB_OK;
     if (status || !now) roughen(up);
     if (!now) {
@@ -141,17 +147,27 @@ void lb_upstream_set_due(lb_upstream *up) {
     up->hot.due_ns = up->orphan ? 1 : due_ns;
 }
 
-lb_status lb_upstream_advance(lb_upstream *up, uint64_t now_ns, lb_error *err) {
-    bool old = lb_upstream_is_old(up);
-    if (now_ns > up->told_ns) up->told_ns = now_ns;
-    if (now_ns == 0) now_ns = up->told_ns;
-    if (!old && !lb_upstream_is_due(up, now_ns)) return LB_OK;
+static void tend(lb_upstream *up, uint64_t now_ns) {
     end_holds(up, now_ns);
     if (up->spec.policy->tick_ns && now_ns >= up->tick_due_ns) tick(up, now_ns);
     look(up, now_ns);
     if (now_ns >= up->judge_due_ns) lb_judge_interval(up, now_ns);
-    old = old || lb_upstream_is_old(up);
-    lb_status status = old || now_ns >= up->picture_due_ns ? catch_up(up, now_ns, err) : LB_OK;
+}
+
+uint64_t lb_upstream_tend(lb_upstream *up, uint64_t now_ns) {
+    now_ns = lb_upstream_moment(up, now_ns);
+    if (!lb_upstream_is_due(up, now_ns)) return now_ns;
+    tend(up, now_ns);
+    lb_upstream_set_due(up);
+    return now_ns;
+}
+
+lb_status lb_upstream_advance(lb_upstream *up, uint64_t now_ns, lb_error *err) {
+    now_ns = lb_upstream_moment(up, now_ns);
+    if (!lb_upstream_is_old(up) && !lb_upstream_is_due(up, now_ns)) return LB_OK;
+    tend(up, now_ns);
+    bool late = lb_upstream_is_old(up) || now_ns >= up->picture_due_ns;
+    lb_status status = late ? catch_up(up, now_ns, err) : LB_OK;
     lb_upstream_set_due(up);
     return status;
 }

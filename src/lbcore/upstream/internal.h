@@ -229,6 +229,12 @@ static inline bool lb_upstream_is_due(const lb_upstream *up, uint64_t now_ns) {
     return now_ns >= up->hot.due_ns && up->hot.due_ns != LB_NEVER;
 }
 
+/* The time of a change: a caller that passes 0 tells none, and it is that told last. */
+static inline uint64_t lb_upstream_moment(lb_upstream *up, uint64_t now_ns) {
+    if (now_ns > up->told_ns) up->told_ns = now_ns;
+    return now_ns ? now_ns : up->told_ns;
+}
+
 /* Somebody's state has changed since the picture was made. */
 static inline bool lb_upstream_is_old(const lb_upstream *up) {
     return lb_word_read(up->hot.epoch) != up->hot.seen;
@@ -239,6 +245,12 @@ static inline void lb_upstream_stir(lb_upstream *up) { lb_word_add(&up->state->c
 
 /* An event of `slot`; what belongs to its kind is filled in from the record. */
 void lb_upstream_tell(lb_upstream *up, lb_event event, uint64_t now_ns);
+
+/* One choice more from a rough picture: after many it is made anew. */
+void lb_upstream_count_rough(lb_upstream *up);
+
+/* Fire what is due but the picture: for calls that pick nobody.  Returns the time that counts: what was told, or is known. */
+uint64_t lb_upstream_tend(lb_upstream *up, uint64_t now_ns);
 
 /* What is due comes first.  Without memory for it the present picture serves on, and who is out is passed over: a pick must
  * not fail for that. */

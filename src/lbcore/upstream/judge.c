@@ -41,6 +41,7 @@ static void eject(lb_upstream *up, uint32_t slot, lb_causes asked, uint64_t now_
     if (cause == LB_CAUSE_NONE || !lb_outlier_may(rule, up->n_ejected, up->hot.view->n_members)) return;
     if (!lb_outlier_eject(rule, lb_record_of(up->state, slot), lb_rng_next(&up->chance), now_ns)) return;
     up->n_ejected++;
+    up->n_trials += rule->half_open > 0;                /* it comes back on trial, maybe before the next picture */
     lb_event event = {.kind = LB_EVENT_EJECTED, .slot = slot, .cause = cause, .failures = limit_of(rule, cause)};
     lb_upstream_tell(up, event, now_ns);
     lb_upstream_stir(up);
@@ -63,7 +64,11 @@ typedef struct bench {              /* what the end of an interval works with */
 
 static void judge_all(lb_upstream *up, const bench *b, uint64_t now_ns) {
     const lb_view *view = up->hot.view;
-    for (uint32_t i = 0; i < view->n_members; i++) b->record[i] = lb_record_of(up->state, view->slot[i]);
+    up->n_ejected = 0;
+    for (uint32_t i = 0; i < view->n_members; i++) {
+        b->record[i] = lb_record_of(up->state, view->slot[i]);
+        up->n_ejected += (lb_off_at(b->record[i], now_ns) & LB_OFF_EJECTED) != 0;   /* who is back by now leaves room */
+    }
     (void)lb_outlier_judge(&up->spec.health.outlier, b->record, view->n_members, b->scratch, b->asked, now_ns);
     for (uint32_t i = 0; i < view->n_members; i++)
         if (b->asked[i]) eject(up, view->slot[i], b->asked[i], now_ns);
@@ -90,9 +95,10 @@ static bool is_counted(const lb_check_limits *limits) {
 
 static void count(lb_upstream *up, uint32_t slot, const lb_check_limits *limits, const lb_outcome *outcome,
                   uint64_t now_ns) {
-    lb_check_change change = lb_checks_count(limits, lb_record_of(up->state, slot), outcome);
-    if (change == LB_CHECK_SAME) return;
-    if (change == LB_CHECK_ROSE) lb_word_write(&lb_record_of(up->state, slot)->slow_since_ns, now_ns);
+    lb_record *record = lb_record_of(up->state, slot);
+    lb_check_change change = lb_checks_count(limits, record, outcome);
+    if (change == LB_CHECK_SAME || (lb_word_read(&record->marks) & LB_MARK_UNHEALTHY)) return;  /* it is out by hand */
+    if (change == LB_CHECK_ROSE) lb_word_write(&record->slow_since_ns, now_ns);
     lb_event_kind kind = change == LB_CHECK_ROSE ? LB_EVENT_HEALTHY : LB_EVENT_UNHEALTHY;
     lb_upstream_tell(up, (lb_event){.kind = kind, .slot = slot}, now_ns);
     lb_upstream_stir(up);
@@ -100,7 +106,7 @@ static void count(lb_upstream *up, uint32_t slot, const lb_check_limits *limits,
 
 void lb_upstream_checked(lb_upstream *up, uint32_t member, const lb_outcome *outcome, uint64_t now_ns) {
     if (member >= up->hot.view->n_members) return;
-    lb_upstream_fire(up, now_ns);
+    now_ns = lb_upstream_tend(up, now_ns);
     count(up, up->hot.view->slot[member], &up->spec.health.active, outcome, now_ns);
 }
 
@@ -136,7 +142,7 @@ static bool changes_nothing(const lb_upstream *up, uint32_t slot, const lb_repor
 void lb_upstream_report(lb_upstream *up, lb_call *call, const lb_report *report, uint64_t now_ns) {
     const lb_seat *seat = lb_seat_of(up->state, call->slot);
     if (lb_counter_read(&seat->generation) != call->generation || seat->leaving) return;
-    lb_upstream_fire(up, now_ns);
+    now_ns = lb_upstream_tend(up, now_ns);
     lb_verdict verdict = lb_outcome_verdict(&report->outcome);
     if (verdict == LB_FAILURE || (verdict == LB_SUCCESS && up->spec.policy->observe))
         learn(up, call, verdict == LB_FAILURE, report->latency_ns, now_ns);

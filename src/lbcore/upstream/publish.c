@@ -23,8 +23,8 @@ lb_status lb_picture_new(lb_picture **out, const lb_upstream *up, const lb_membe
         return status;
     }
     picture->members = members;
-    picture->view->seed = up->spec.seed;
     picture->view->alike = up->spec.backing != NULL;
+    picture->view->seed = up->spec.backing ? up->spec.backing->seed : up->spec.seed;
     picture->view->name = members->name;
     *out = picture;
     return LB_OK;
@@ -68,10 +68,12 @@ static void take_stock(lb_upstream *up, uint64_t now_ns) {
             end_ejection(up, slot, record, now_ns);
             end_pause(up, slot, record, now_ns);
             up->n_ejected += lb_word_read(&record->ejected_until_ns) != 0;
-            if (lb_word_read(&record->drain_until_ns) && !lb_seat_of(up->state, slot)->drained) {
-                up->n_draining++;
-                lb_upstream_drained(up, slot, now_ns);
-            }
+        }
+        if (!lb_word_read(&record->drain_until_ns)) {
+            lb_seat_of(up->state, slot)->drained = false;       /* whoever ended its drain */
+        } else if (!lb_seat_of(up->state, slot)->drained) {
+            up->n_draining++;
+            lb_upstream_drained(up, slot, now_ns);
         }
         up->n_trials += lb_outlier_on_trial(&up->spec.health.outlier, record);
     }

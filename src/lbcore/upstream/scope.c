@@ -19,6 +19,7 @@
 
 #include "base/alloc.h"
 #include "base/vec.h"
+#include "hash/fold.h"
 
 #define MILLION 1000000u
 
@@ -212,13 +213,21 @@ static const uint32_t *map_group(frame *f, const lb_group *group, const lb_group
     return f->map;
 }
 
-static lb_status build_policy(frame *f, lb_group *group, lb_error *err) {
+/* Tells the schedules of scopes apart that have the same members: each takes its own turns. */
+static uint64_t salt_of(const lb_scope *scope) {
+    uint64_t salt = scope->subset ? ~(uint64_t)scope->subset->n : 0;
+    for (uint32_t i = 0; scope->subset && i < scope->subset->n; i++)
+        salt = lb_hash_words(salt, scope->subset->label[i], i);
+    return salt;
+}
+
+static lb_status build_policy(frame *f, const lb_scope *scope, lb_group *group, lb_error *err) {
     const lb_group *before = same_group(f->old_scope, group);
     const uint32_t *map = before ? map_group(f, group, before) : f->old_index;
     const lb_policy *policy = f->up->spec.policy;
     lb_status status = policy->build(&group->policy_state, group->view, f->up->spec.param,
                                      before ? before->policy_state : NULL, map, err);
-    uint64_t salt = (uint64_t)group->priority << 32 | group->locality;
+    uint64_t salt = salt_of(scope) ^ ((uint64_t)group->priority << 32 | group->locality);
     if (!status) lb_turns_share(f->up, group->view, salt, policy, group->policy_state, &group->cursor);
     return status;
 }
@@ -264,7 +273,7 @@ static lb_status build_schedule(frame *f, lb_scope *scope, lb_error *err) {
         f->map[g] = before ? (uint32_t)(before - f->old_scope->group) : LB_NONE;
     }
     status = chooser->build(&scope->schedule, scope->shares, param, known ? f->old_scope->schedule : NULL, f->map, err);
-    if (!status) lb_turns_share(f->up, scope->shares, LB_NONE, chooser, scope->schedule, &scope->cursor);
+    if (!status) lb_turns_share(f->up, scope->shares, ~salt_of(scope), chooser, scope->schedule, &scope->cursor);
     return status;
 }
 
@@ -285,7 +294,7 @@ static lb_status build_group(frame *f, lb_scope *scope, lb_group *group, lb_erro
         }
     if (is_keyed(f) && has_localities(f)) weigh_localities(f, group->view);
     lb_view_close(group->view);
-    return build_policy(f, group, err);
+    return build_policy(f, scope, group, err);
 }
 
 static lb_status build_scope(frame *f, lb_scope *scope, lb_error *err) {
@@ -383,7 +392,7 @@ lb_status lb_upstream_subset(lb_upstream *up, const uint32_t *labels, uint32_t n
     subset->n = n;
     subset->next = up->subsets;
     up->subsets = subset;
-    lb_status status = lb_upstream_publish(up, now_ns, err);
+    lb_status status = lb_upstream_publish(up, lb_upstream_moment(up, now_ns), err);
     if (status) {
         forget(subset);
         lb_free(subset);

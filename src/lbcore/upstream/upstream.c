@@ -199,7 +199,7 @@ static void let_go(lb_upstream *up, const lb_members *next) {
 lb_status lb_upstream_update(lb_upstream *up, const lb_target_spec *targets, uint32_t n, uint64_t now_ns,
                              lb_error *err) {
     draft next = {0};
-    if (now_ns > up->told_ns) up->told_ns = now_ns;
+    now_ns = lb_upstream_moment(up, now_ns);
     lb_state_sweep(up->state);
     lb_status status = prepare(up, &next, targets, n, now_ns, err);
     if (status) {
@@ -255,9 +255,11 @@ lb_status lb_upstream_rejoin(lb_upstream *up, uint64_t now_ns, lb_error *err) {
         lb_who who = who_is(up, up->members->name[i].identity, text);
         status = lb_state_reseat(up->state, &who, up->hot.view->slot[i], err);
     }
-    if (!status) status = lb_upstream_publish(up, now_ns, err);
-    up->orphan = status != LB_OK;
-    return status;
+    if (!status) status = lb_upstream_publish(up, lb_upstream_moment(up, now_ns), err);
+    if (status) return status;
+    lb_state_joined(up->state);
+    up->orphan = false;
+    return LB_OK;
 }
 
 /* ---- looking in ------------------------------------------------------------------------------------------- */
