@@ -164,15 +164,6 @@ cdef class Segment:
         return f"Segment({self.name!r}, {self.path})"
 
 
-def forked():
-    """In the child of a fork: what the parent holds is the parent's."""
-    cdef Segment segment
-    for segment in SEGMENTS.values():
-        segment.forked()
-    forked_upstreams()
-    forked_splits()
-
-
 cdef Segment segment_of(shared):
     """The segment that ``shared`` (a name, or a Shared) means, with one user more; opened if this is the first."""
     cdef Segment segment
@@ -211,6 +202,4 @@ def remove_segments():
             lb_segment_unlock(&segment.file)
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=forked)
 atexit.register(remove_segments)

@@ -149,38 +149,6 @@ cdef class Split:
         return f"Split({list(self.backends)!r})"
 
 
-cdef PyObject *FIRST_SPLIT = NULL
-
-
-cdef void enlist_split(Split split) noexcept:
-    global FIRST_SPLIT
-    split.behind = FIRST_SPLIT
-    if FIRST_SPLIT != NULL:
-        (<Split>FIRST_SPLIT).before = <PyObject *>split
-    FIRST_SPLIT = <PyObject *>split
-
-
-cdef void strike_off_split(Split split) noexcept:
-    global FIRST_SPLIT
-    if split.before != NULL:
-        (<Split>split.before).behind = split.behind
-    elif FIRST_SPLIT == <PyObject *>split:
-        FIRST_SPLIT = split.behind
-    if split.behind != NULL:
-        (<Split>split.behind).before = split.before
-
-
-cdef int forked_splits() except -1:
-    cdef Split split
-    cdef PyObject *at = FIRST_SPLIT
-    while at != NULL:
-        split = <Split>at
-        lb_split_forked(split.ptr, new_seed())
-        split.orphan = split.segment is not None
-        at = split.behind
-    return 0
-
-
 cdef Segment common_segment(tuple backends):
     """The one segment of all upstreams of a split, with one user more; None where they share none, or not the same."""
     cdef Backend b

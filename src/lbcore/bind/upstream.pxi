@@ -150,9 +150,11 @@ cdef class Upstream:
     cdef Target home_of(self, session, uint64_t now):
         """The target of a session that may go on there; None: a new session, or one of somebody else."""
         cdef Target home
+        cdef lb_error err
         if self.affinity is None or session is None:
             return None
         home = self.by_id.get(self.by_tag.get(self.affinity.open(session)))
+        lb_upstream_advance(self.ptr, now, &err)        # out of memory: what it says of health is older, and checked
         if home is None or not lb_upstream_serves_session(self.ptr, <uint32_t>home.index, now):
             return None
         return home if self.affinity.on_drain == "keep" or home.state != "draining" else None
@@ -444,57 +446,17 @@ cdef class Upstream:
 
     def events(self):
         """Take the events since the last call, oldest first."""
-        cdef lb_event e
-        cdef uint64_t dropped = 0
-        cdef Event made
-        cdef Target t
-        found = []
-        by_slot = {(t.slot, t.generation): t for t in self.targets}
-        while lb_upstream_next_event(self.ptr, &e, &dropped):
-            made = Event.__new__(Event)
-            made.kind = EVENT_KINDS[<int>e.kind]
-            made.upstream = self.name
-            made.target = by_slot.get((e.slot, e.generation))
-            made.at = seconds(e.at_ns)
-            made.until = seconds(e.until_ns) if e.until_ns else None
-            made.failures = e.failures
-            made.cause = CAUSES[<int>e.cause]
-            made.status = e.status or None
-            found.append(made)
-        self.dropped += dropped
-        return found
+        return events_of(self)
 
     def stats(self):
         """Figures of this moment as plain data."""
-        cdef const lb_view *view = self.settled()
-        targets = [
-            {"id": t.id, "address": t.address, "weight": t.weight, "state": t.state, "in_flight": t.in_flight,
-             "own_in_flight": self.own_calls(t)}
-            for t in self.targets
-        ]
-        return {
-            "name": self.name,
-            "policy": self.policy.name,
-            "n_targets": view.n_members,
-            "n_usable": view.n_usable,
-            "in_flight": sum(t["in_flight"] for t in targets),
-            "own_in_flight": sum(t["own_in_flight"] for t in targets),
-            "workers": [] if self.segment is None else self.segment.workers(),
-            "ejected": sum(t["state"] == "ejected" for t in targets),
-            "levels": self.shares(),
-            "events_dropped": self.dropped,
-            "targets": targets,
-        }
+        return stats_of(self)
 
     cdef const lb_view *settled(self) except NULL:
         """The picture of this moment."""
         cdef lb_error err
         check(lb_upstream_settle(self.ptr, self.now(), &err), &err)
         return lb_upstream_view(self.ptr)
-
-    cdef uint32_t own_calls(self, Target t) except? 0:
-        """The calls of this process."""
-        return t.in_flight - lb_counter_read(&lb_seat_of(lb_upstream_state(self.ptr), t.slot).others)
 
     def may_probe(self):
         """True if this worker is the one that probes the targets, or becomes it now: its host has no other."""
@@ -507,13 +469,6 @@ cdef class Upstream:
 
     cdef uint32_t job(self) except? 0:
         return <uint32_t>(common_seed(self.name, 0) >> 33)
-
-    cdef dict shares(self):
-        """What each priority takes of the load, in percent."""
-        cdef uint32_t priority[128]
-        cdef uint32_t percent[128]
-        cdef uint32_t i, n = lb_upstream_levels(self.ptr, priority, percent, 128)
-        return {priority[i]: percent[i] for i in range(n)}
 
     cdef inline int load_begins(self) except -1:
         return 0 if self.segment is None else self.segment.lock()
@@ -566,53 +521,6 @@ cdef class Upstream:
         return f"Upstream({self.name!r}, {self.policy.name}, {len(self.targets)} targets)"
 
 
-cdef PyObject *FIRST_UPSTREAM = NULL
-
-
-cdef void enlist(Upstream up) noexcept:
-    """Into the list of all: it holds nobody, so that an upstream goes when its users do."""
-    global FIRST_UPSTREAM
-    up.behind = FIRST_UPSTREAM
-    if FIRST_UPSTREAM != NULL:
-        (<Upstream>FIRST_UPSTREAM).before = <PyObject *>up
-    FIRST_UPSTREAM = <PyObject *>up
-
-
-cdef void strike_off(Upstream up) noexcept:
-    global FIRST_UPSTREAM
-    if up.before != NULL:
-        (<Upstream>up.before).behind = up.behind
-    elif FIRST_UPSTREAM == <PyObject *>up:
-        FIRST_UPSTREAM = up.behind
-    if up.behind != NULL:
-        (<Upstream>up.behind).before = up.before
-
-
-cdef int forked_upstreams() except -1:
-    cdef Upstream up
-    cdef PyObject *at = FIRST_UPSTREAM
-    while at != NULL:
-        up = <Upstream>at
-        lb_upstream_forked(up.ptr, new_seed())
-        up.orphan = up.segment is not None
-        at = up.behind
-    return 0
-
-
-cdef uint64_t common_seed(str name, uint64_t seed) except? 0:
-    """What all workers draw alike."""
-    cdef lb_str text = utf8_of(name)
-    return lb_xxh64(text.data, text.len, seed)
-
-
-cdef tuple exception_types(failures):
-    given = failures if isinstance(failures, (tuple, list)) else (failures,)
-    for kind in given:
-        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
-            raise ConfigError("failures", f"{shown(kind)} is not an exception class")
-    return tuple(given)
-
-
 cdef Policy policy_named(name):
     return policy(name)
 
@@ -625,29 +533,3 @@ cdef Target target_spec(item, Py_ssize_t place):
         return Target(item)
     except ConfigError as error:
         raise ConfigError(f"targets[{place}].address", error.problems[0].reason) from None
-
-
-cdef int configure(lb_upstream_spec *spec, limits, slow_start, levels) except -1:
-    """Hand over the options; lbcore.options has checked their values."""
-    cdef int i
-    if limits is not None:
-        if not hasattr(limits, "error_hold"):
-            raise ConfigError("limits", f"{shown(limits)} is not a Limits")
-        spec.limits.in_flight = limits.in_flight or 0
-        spec.limits.bound_permille = <uint32_t>round(1000 * limits.bound) if limits.bound else 0
-        spec.limits.margin = limits.margin
-        spec.limits.hold_ns = <uint64_t>(1e9 * limits.error_hold)
-        spec.limits.retry_percent = limits.retry_percent
-        spec.limits.retry_per_second = limits.retry_per_second
-    if slow_start is not None:
-        if not hasattr(slow_start, "steps"):
-            raise ConfigError("slow_start", f"{shown(slow_start)} is not a SlowStart")
-        spec.slow_start.window_ns = <uint64_t>(1e9 * slow_start.window)
-        for i, step in enumerate(slow_start.steps):
-            spec.slow_start.step[i] = step
-    if levels is not None:
-        if not hasattr(levels, "overprovisioning"):
-            raise ConfigError("levels", f"{shown(levels)} is not a Levels")
-        spec.levels.overprovisioning = levels.overprovisioning if levels.spill else 0
-        spec.levels.panic = levels.panic
-    return 0
