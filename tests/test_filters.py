@@ -1,0 +1,794 @@
+"""Filters, each row with the sentence of the standard that it comes from.
+
+Gateway API = the comments of HTTPRouteFilter and its parts, v1; Fetch = the Fetch standard; Kong = Kong Gateway 3.10.
+"""
+
+import json
+import re
+import sys
+import threading
+from fractions import Fraction
+from urllib.parse import urlsplit
+
+import pytest
+
+from lbcore import ConfigError, Upstream
+from lbcore import filters as f
+from twins import filters as twin
+
+HOST = [("Host", "a.example")]
+
+
+def forward(*filters, path="/", matched=1, headers=(), host="a.example", query=None):
+    return f.program(filters).forward("GET", host, path, query, list(headers), matched)
+
+
+# ---- headers ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "edits, before, after",
+    [
+        # "Set overwrites the request with the given header (name, value) before the action."
+        (dict(set={"my-header": "bar"}), [("my-header", "foo")], [("my-header", "bar")]),
+        (dict(set={"X": "new"}), [("x", "1"), ("a", "b"), ("X", "2")], [("a", "b"), ("X", "new")]),
+        # "Add ... appends to any existing values associated with the header name."  my-header: foo,bar,baz
+        (
+            dict(add={"my-header": "bar,baz"}),
+            [("my-header", "foo")],
+            [("my-header", "foo"), ("my-header", "bar,baz")],
+        ),
+        (dict(add={"X": "1"}), [], [("X", "1")]),
+        # "Remove the given header(s) from the HTTP request before the action."
+        (
+            dict(remove=["my-header1", "my-header3"]),
+            [("my-header1", "foo"), ("my-header2", "bar"), ("my-header3", "baz")],
+            [("my-header2", "bar")],
+        ),
+        # "Note that the header names are case-insensitive"
+        (dict(remove=["X-HEADER"]), [("x-header", "1"), ("X-Header", "2")], []),
+        # What is not named stays as it is, in its order.
+        (
+            dict(set={"n": "v"}),
+            [("B", "1"), ("a", "2"), ("B", "3")],
+            [("B", "1"), ("a", "2"), ("B", "3"), ("n", "v")],
+        ),
+    ],
+)
+@pytest.mark.parametrize("binary", [False, True])
+def test_header_edits(edits, before, after, binary):
+    if binary:
+        before, after = ([(k.encode(), v.encode()) for k, v in pairs] for pairs in (before, after))
+    p = f.program([f.RequestHeaders(**edits)])
+    assert p.forward("GET", "h", "/", None, before, 1, binary)[3] == after
+    assert f.program([f.ResponseHeaders(**edits)]).response(before, (), binary) == after
+
+
+def test_the_kind_of_headers_is_seen_or_said():
+    p = f.program([f.RequestHeaders(set={"X": "1"})])
+    assert p.forward("GET", "h", "/", None, [(b"a", b"b")])[3] == [(b"a", b"b"), (b"X", b"1")]
+    assert p.forward("GET", "h", "/", None, [], binary=True)[3] == [(b"X", b"1")]
+    assert p.forward("GET", "h", "/", None, [])[3] == [("X", "1")]
+
+
+def test_the_host_is_never_among_the_headers():
+    assert forward(f.URLRewrite(), headers=[*HOST, ("HOST", "x"), ("a", "b")])[1::2] == (
+        "a.example",
+        [("a", "b")],
+    )
+
+
+def test_a_rules_filters_come_before_a_backends():
+    rule = f.program(
+        [f.RequestHeaders(set={"X": "rule"}, remove=["Y"]), f.ResponseHeaders(add={"R": "rule"})]
+    )
+    there = rule.plus([f.RequestHeaders(add={"x": "backend", "Y": "2"}), f.ResponseHeaders(remove=["r"])])
+    sent = there.forward("GET", "h", "/", None, [("Y", "1"), ("X", "0")])[3]
+    assert sent == [("X", "rule"), ("x", "backend"), ("Y", "2")]
+    assert there.response([("r", "1")], ()) == []
+    assert rule.response([("a", "1")], ()) == [("a", "1"), ("R", "rule")]
+    assert rule.plus([]) is rule
+
+
+# ---- paths and hosts --------------------------------------------------------------------------------------------
+
+# The table in the comment of HTTPPathModifier.replacePrefixMatch, whole; the last six rows are ours:
+# request path, prefix match, replace prefix, modified path.
+PREFIXES = [
+    ("/foo/bar", "/foo", "/xyz", "/xyz/bar"),
+    ("/foo/bar", "/foo", "/xyz/", "/xyz/bar"),
+    ("/foo/bar", "/foo/", "/xyz", "/xyz/bar"),
+    ("/foo/bar", "/foo/", "/xyz/", "/xyz/bar"),
+    ("/foo", "/foo", "/xyz", "/xyz"),
+    ("/foo/", "/foo", "/xyz", "/xyz/"),
+    ("/foo/bar", "/foo", "", "/bar"),
+    ("/foo/", "/foo", "", "/"),
+    ("/foo", "/foo", "", "/"),
+    ("/foo/", "/foo", "/", "/"),
+    ("/foo", "/foo", "/", "/"),
+    ("/foo", "/foo/", "/xyz/", "/xyz"),
+    ("/foo/", "/foo/", "/xyz/", "/xyz/"),
+    ("/foo/bar/", "/foo", "/", "/bar/"),
+    ("/bar", "/", "/xyz", "/xyz/bar"),
+    ("/", "/", "/xyz", "/xyz/"),
+    ("/foo%2Fbar/x", "/foo%2Fbar", "/a/b", "/a/b/x"),
+]
+
+
+@pytest.mark.parametrize("path, prefix, replacement, expected", PREFIXES)
+@pytest.mark.parametrize("query", [None, "", "a=1&b"])
+def test_replace_prefix_match(path, prefix, replacement, expected, query):
+    modifier = f.ReplacePrefixMatch(replacement)
+    target = expected if query is None else f"{expected}?{query}"
+    for matched in {min(len(prefix), len(path)), len(prefix.rstrip("/"))}:  # however the slash was counted
+        assert forward(f.URLRewrite(path=modifier), path=path, matched=matched, query=query)[2] == target
+        answer = redirect(f.RequestRedirect(path=modifier), path=path, matched=matched, query=query)
+        assert answer == f"http://a.example{target}"
+    assert twin.replaced_prefix(path, prefix, replacement) == expected
+
+
+def test_replace_full_path():
+    # "ReplaceFullPath specifies the value with which to replace the full path of a request"
+    full = f.URLRewrite(path=f.ReplaceFullPath("/one"))
+    assert forward(full, path="/full/one/two", matched=9, query="q=1")[2] == "/one?q=1"
+    assert forward(f.URLRewrite(path=f.ReplaceFullPath("")), path="/x")[2] == "/"
+
+
+def test_rewrite_of_the_host():
+    # "Hostname is the value to be used to replace the Host header value during forwarding."
+    assert (
+        forward(f.URLRewrite(hostname="one.example.org"), host="rewrite.example:8080")[1] == "one.example.org"
+    )
+    assert (
+        forward(f.URLRewrite(path=f.ReplaceFullPath("/x")), host="rewrite.example:8080")[1]
+        == "rewrite.example:8080"
+    )
+    rule = f.program([f.URLRewrite(hostname="rule.test", path=f.ReplaceFullPath("/rule"))])
+    assert rule.plus([f.URLRewrite(hostname="own.test")]).forward("GET", "h", "/", None, [])[1:3] == (
+        "own.test",
+        "/rule",
+    )
+
+
+# ---- Kong's way to a service ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "base, handling, strip, path, matched, expected",
+    [
+        # v0, strip: base and postfix with exactly one slash between
+        ("/srv", "v0", True, "/rou/x", 4, "/srv/x"),
+        ("/srv/", "v0", True, "/rou/x", 4, "/srv/x"),
+        ("/srv", "v0", True, "/route", 4, "/srv/te"),
+        # v0, strip, empty postfix: base, a trailing slash following the request's
+        ("/srv", "v0", True, "/rou", 4, "/srv"),
+        ("/srv/", "v0", True, "/rou", 4, "/srv"),
+        ("/srv/", "v0", True, "/rou/", 5, "/srv/"),
+        ("/srv", "v0", True, "/rou/", 5, "/srv/"),
+        ("/", "v0", True, "/rou", 4, "/"),
+        ("/", "v0", True, "/", 1, "/"),
+        ("/srv", "v0", True, "/", 1, "/srv"),
+        ("/srv/", "v0", True, "/", 1, "/srv/"),
+        # v0, no strip: base and the whole path; "/" and a base without trailing slash: base alone
+        ("/srv", "v0", False, "/rou", 4, "/srv/rou"),
+        ("/srv/", "v0", False, "/rou", 4, "/srv/rou"),
+        ("/srv", "v0", False, "/", 1, "/srv"),
+        ("/srv/", "v0", False, "/", 1, "/srv/"),
+        # v1: plain concatenation; a double slash is reduced
+        ("/srv", "v1", True, "/rou/x", 4, "/srv/x"),
+        ("/srv/", "v1", True, "/rou/x", 4, "/srv/x"),
+        ("/srv", "v1", True, "/route", 4, "/srvte"),
+        ("/srv", "v1", True, "/rou", 4, "/srv"),
+        # v1, no strip: base and the path without its first slash: /srv and /rou give /srvrou
+        ("/srv", "v1", False, "/rou", 4, "/srvrou"),
+        ("/srv/", "v1", False, "/rou", 4, "/srv/rou"),
+        # a leading ., .., ./ or ../ of the postfix is removed
+        ("/srv", "v0", True, "/rou..", 4, "/srv"),
+        ("/srv", "v0", True, "/rou../x", 4, "/srv/x"),
+        ("/srv/", "v1", True, "/rou./x", 4, "/srv/x"),
+        ("/srv", "v0", True, "/rou.../x", 4, "/srv/.../x"),
+    ],
+)
+def test_the_path_to_a_service(base, handling, strip, path, matched, expected):
+    service = f.ToService(base, strip_path=strip, path_handling=handling)
+    assert service(path, matched) == expected
+    if handling == "v0":
+        assert twin.kong_v0(base, path, matched, strip) == expected
+
+
+def test_preserve_host():
+    assert forward(f.ToService(preserve_host=True), host="c.test:8000")[1] == "c.test:8000"
+    assert forward(f.ToService(), host="c.test:8000")[1] is None
+    assert f.own_host("svc.internal", 80, "http") == "svc.internal"
+    assert f.own_host("svc.internal", 443, "http") == "svc.internal:443"
+    assert f.own_host("::1", 443, "https") == "[::1]"
+
+
+def recorded(shared):
+    """(route, service, path, upstream_uri, upstream_host) that Kong's own router answered."""
+    for name in ("spec.json", "oracle.json"):
+        for case in json.loads((shared / "cases/kong-router" / name).read_text())["cases"]:
+            for check in case["checks"]:
+                request, expect = check["request"], check["expect"]
+                for answer in [expect] if name == "spec.json" else expect.values():
+                    if answer.get("upstream_uri") is not None and answer.get("route") is not None:
+                        entry = case["routes"][answer["route"]]
+                        raw = request.get("request_uri") or request.get("path")
+                        yield entry["route"], entry["service"], raw, answer, request
+
+
+def matched_lengths(route, path):
+    """How much of the path each of the route's paths matches; a route without paths: the slash."""
+    found = set()
+    for pattern in route.get("paths") or ["/"]:
+        if pattern.startswith("~"):
+            match = re.match(pattern[1:].replace("?<", "?P<").replace("?PP<", "?P<"), path)
+            found |= {match.end()} if match else set()
+        elif path.startswith(pattern):
+            found.add(len(pattern))
+    return found
+
+
+def test_what_kongs_router_answered(shared):
+    n = 0
+    for route, service, raw, answer, request in recorded(shared):
+        path = (raw or "").partition("?")[0]
+        if not path.startswith("/") or "%" in path or "//" in path or re.search(r"/\.\.?(/|$)", path):
+            continue  # how Kong normalises is not the subject
+        to = f.ToService(
+            service.get("path") or "/",
+            strip_path=bool(route.get("strip_path")),
+            path_handling=route.get("path_handling") or "v0",
+            preserve_host=bool(route.get("preserve_host")),
+        )
+        wanted = answer["upstream_uri"]
+        results = {to(path, matched) for matched in matched_lengths(route, path)}
+        assert wanted in results and (len(results) == 1 or len(route["paths"]) > 1), (
+            route,
+            service,
+            path,
+            wanted,
+        )
+        host = request.get("host") or request.get("headers", {}).get("host")
+        if "preserve_host" in route and isinstance(host, str):
+            sent = f.program([to]).forward("GET", host, path, None, [])[1]
+            assert (sent or None) == (answer.get("upstream_host") or None)
+        n += 1
+    assert n > 1000
+
+
+# ---- redirects --------------------------------------------------------------------------------------------------
+
+
+def redirect(item, *, path="/", matched=1, host="a.example", scheme="http", port=80, query=None):
+    answer = f.program([item]).answer("GET", host, path, query, HOST, matched, scheme, port)
+    assert answer.status == item.status and answer.body == b""
+    return dict(answer.headers)["Location"]
+
+
+@pytest.mark.parametrize(
+    "item, request_, location",
+    [
+        # "Scheme ... When empty, the scheme of the request is used."
+        (dict(), dict(), "http://a.example/"),
+        (dict(), dict(scheme="https", port=443), "https://a.example/"),
+        # "If redirect scheme is not-empty, the redirect port MUST be the well-known port associated with the redirect
+        # scheme. Specifically "http" to port 80 and "https" to port 443."
+        (dict(scheme="https"), dict(port=8080), "https://a.example/"),
+        (dict(scheme="http"), dict(scheme="https", port=8443), "http://a.example/"),
+        # "If redirect scheme is empty, the redirect port MUST be the Gateway Listener port."
+        (dict(), dict(port=8080), "http://a.example:8080/"),
+        (dict(), dict(port=8080, host="a.example:31000"), "http://a.example:8080/"),
+        (dict(), dict(port=80, host="a.example:31000"), "http://a.example/"),
+        (dict(hostname="b.example"), dict(port=8443, scheme="https"), "https://b.example:8443/"),
+        # The listener's port is not known: the one that the client used.
+        (dict(), dict(port=None, host="a.example:8080"), "http://a.example:8080/"),
+        (dict(), dict(port=None), "http://a.example/"),
+        # "Port is the port to be used in the value of the `Location` header"
+        (dict(port=8083), dict(), "http://a.example:8083/"),
+        (dict(scheme="https", port=8443), dict(), "https://a.example:8443/"),
+        # "Implementations SHOULD NOT add the port number [to] a Location header that will use HTTP and use port 80 ...
+        # HTTPS and use port 443"
+        (dict(port=80), dict(port=8080), "http://a.example/"),
+        (dict(scheme="https", port=443), dict(), "https://a.example/"),
+        (dict(scheme="https", port=80), dict(), "https://a.example:80/"),
+        (dict(port=443), dict(), "http://a.example:443/"),
+        # "Hostname ... When empty, the hostname in the `Host` header of the request is used."
+        (dict(hostname="example.org"), dict(host="a.example:8000"), "http://example.org/"),
+        (dict(), dict(host="[::1]:8000"), "http://[::1]/"),
+        (dict(), dict(host="[::1]"), "http://[::1]/"),
+        (dict(), dict(host="a.example:"), "http://a.example/"),
+        # "Path ... When empty, the request path is used as-is."
+        (dict(), dict(path="/x/y%2Fz", query="a=b?c"), "http://a.example/x/y%2Fz?a=b?c"),
+        (dict(path=f.ReplaceFullPath("/new")), dict(path="/x", query="q"), "http://a.example/new?q"),
+        (dict(path=f.ReplacePrefixMatch("/new")), dict(path="/x/y", matched=2), "http://a.example/new/y"),
+    ],
+)
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects(item, request_, location, status):
+    assert redirect(f.RequestRedirect(**item, status=status), **request_) == location
+
+
+def test_a_redirect_without_any_host_is_a_bad_request():
+    p = f.program([f.RequestRedirect(scheme="https")])
+    for host in (None, ""):
+        assert p.answer("GET", host, "/", None, [], 1, "http", 80).status == 400
+    there = f.program([f.RequestRedirect(hostname="b.example")])
+    assert there.answer("GET", None, "/", None, [], 1, "http", 80).status == 302
+
+
+def test_a_redirect_has_the_rules_response_headers_and_its_backend_may_redirect():
+    hsts = f.ResponseHeaders(set={"Strict-Transport-Security": "max-age=300"})
+    rule = f.program([hsts])
+    assert not rule.answers and rule.answer("GET", "h", "/", None, [], 1, "http", 80) is None
+    there = rule.plus([f.RequestRedirect(scheme="https")])
+    assert there.answers
+    assert there.answer("GET", "h", "/", None, [], 1, "http", 80).headers == (
+        ("Location", "https://h/"),
+        ("Strict-Transport-Security", "max-age=300"),
+    )
+    assert (f.MISDIRECTED.status, f.INVALID_BACKEND.status) == (421, 500)
+
+
+# ---- CORS -------------------------------------------------------------------------------------------------------
+
+
+def asks(origin, method="GET", headers=None):
+    lines = [("Origin", origin), ("access-control-request-method", method)]
+    return lines + ([("Access-Control-Request-Headers", headers)] if headers is not None else [])
+
+
+def preflight(cors, headers, method="OPTIONS"):
+    answer = f.program([cors]).answer(method, "h", "/", None, headers, 1, "http", 80)
+    if answer is None:
+        return None
+    assert answer.status == 204 and answer.body == b""
+    return {name.lower(): value for name, value in answer.headers}
+
+
+FOO = "https://www.foo.com"
+
+
+@pytest.mark.parametrize(
+    "pattern, origin, allowed",
+    [
+        ("https://www.foo.com", FOO, True),
+        ("https://www.foo.com", "http://www.foo.com", False),
+        ("https://www.foo.com", "https://foo.com", False),
+        ("https://www.foo.com", "https://www.foo.com.evil.test", False),
+        # "if not included, port 80 is assumed for http scheme origins, and port 443 for https origins"
+        ("https://www.foo.com", "https://www.foo.com:443", True),
+        ("https://www.foo.com:443", FOO, True),
+        ("https://www.foo.com", "https://www.foo.com:8443", False),
+        ("http://foo.com:8080", "http://foo.com:8080", True),
+        # "* is a greedy match to the left, including any number of DNS labels to the left of its position"
+        ("https://*.bar.com", "https://xpto.www.bar.com", True),
+        ("https://*.bar.com", "https://www.bar.com", True),
+        ("https://*.bar.com", "https://bar.com", False),
+        ("https://*.bar.com", "https://foobar.com", False),
+        ("https://*.bar.com", "https://.bar.com", False),
+        ("https://*.bar.com", "https://www.bar.com.evil.test", False),
+        ("https://*.bar.com:8443", "https://www.bar.com:8443", True),
+        # "A wildcard by itself matches all hosts."
+        ("https://*", "https://any.test", True),
+        ("https://*", "https://[::1]", True),
+        ("https://*", "http://any.test", False),
+        ("https://*", "https://any.test:8443", False),
+        # "An origin value that includes only the * character indicates requests from all Origins are allowed."
+        ("*", "https://foobar.com:12345", True),
+        ("*", "moz-extension://0a", True),
+        # What is no origin: opaque ones, lists, other things
+        ("*", "null", False),
+        ("*", "https://a.test https://b.test", False),
+        ("*", "https://a.test/path", False),
+        ("*", "https://user@a.test", False),
+        ("*", "https://a.test\x00", False),
+        ("https://*", "https://a.test,https://b.test", False),
+    ],
+)
+def test_origins(pattern, origin, allowed):
+    # "the gateway ... sets value of the header Access-Control-Allow-Origin same as the Origin header provided by the
+    # client"; "If the configuration contains the wildcard * ... and allowCredentials is set to true, the gateway must
+    # not return *".
+    cors = f.Cors([pattern], allow_credentials=True)
+    said = preflight(cors, asks(origin))
+    assert said.get("access-control-allow-origin") == (origin if allowed else None)
+    assert said.get("access-control-allow-credentials") == ("true" if allowed else None)
+    actual = dict(f.program([cors]).response([], [("Origin", origin)]))
+    assert actual.get("Access-Control-Allow-Origin") == (origin if allowed else None)
+    # Fetch 3.3.5 (CORS protocol and HTTP caches): both carry Vary
+    assert said["vary"] == actual["Vary"] == "Origin"
+
+
+def test_an_answer_to_a_preflight():
+    cors = f.Cors(
+        [FOO, "https://*.bar.com"],
+        ["GET", "OPTIONS"],
+        ["x-header-1", "x-header-2"],
+        ["x-header-3", "x-header-4"],
+        True,
+        3600,
+    )
+    assert preflight(cors, asks("https://xpto.www.bar.com", headers="x-header-1, x-header-2")) == {
+        "access-control-allow-origin": "https://xpto.www.bar.com",
+        "access-control-allow-credentials": "true",
+        "access-control-max-age": "3600",
+        "access-control-allow-methods": "GET, OPTIONS",
+        "access-control-allow-headers": "x-header-1, x-header-2",
+        "access-control-expose-headers": "x-header-3, x-header-4",
+        "vary": "Origin",
+    }
+    # "the gateway returns 204/200 response but doesn't set the relevant cross-origin response headers"
+    assert preflight(cors, asks("https://foobar.com")) == {"vary": "Origin"}
+    # "the default value of Access-Control-Max-Age response header is 5 (seconds)"
+    assert preflight(f.Cors([FOO]), asks(FOO))["access-control-max-age"] == "5"
+
+
+def test_wildcards_without_credentials():
+    # "the Access-Control-Allow-Origin response header may either contain the wildcard * or echo the value"
+    cors = f.Cors(["*"], ["*"], ["*"], ["*"])
+    said = preflight(cors, asks("https://any.test", "PUT", "X-A , x-b"))
+    assert said["access-control-allow-origin"] == "*" and "access-control-allow-credentials" not in said
+    assert (said["access-control-allow-methods"], said["access-control-allow-headers"]) == ("PUT", "X-A, x-b")
+    assert said["access-control-expose-headers"] == "*"
+    assert said["vary"] == "Access-Control-Request-Method, Access-Control-Request-Headers"
+    assert dict(f.program([cors]).response([], asks("https://any.test"))) == {
+        "Access-Control-Allow-Origin": "*",
+        "Access-Control-Expose-Headers": "*",
+    }
+
+
+def test_wildcards_with_credentials():
+    cors = f.Cors(["*"], ["*"], ["*"], ["*"], True)
+    # "must return a single HTTP method matching the value of the Access-Control-Request-Method request header"
+    said = preflight(cors, asks(FOO, "PATCH"))
+    assert said["access-control-allow-methods"] == "PATCH"
+    # "If the Access-Control-Request-Headers header is not present in the request, the gateway must omit the
+    # Access-Control-Allow-Headers response header."
+    assert "access-control-allow-headers" not in said
+    # "the gateway cannot use the * in the Access-Control-Expose-Headers response header"
+    assert "access-control-expose-headers" not in said
+    answer = dict(f.program([cors]).response([("X-A", "1"), ("Set-Cookie", "s"), ("x-a", "2")], asks(FOO)))
+    assert answer["Access-Control-Expose-Headers"] == "x-a"
+    # Nothing that is no header's name is repeated.
+    for hostile in ("x-a\x00", "a b", "x,,y", ""):
+        assert "access-control-allow-headers" not in preflight(cors, asks(FOO, "PUT", hostile))
+    assert "access-control-allow-methods" not in preflight(cors, asks(FOO, "P T"))
+
+
+@pytest.mark.parametrize(
+    "method, headers",
+    [
+        ("GET", asks(FOO)),
+        ("OPTIONS", [("Origin", FOO)]),
+        ("OPTIONS", [("Access-Control-Request-Method", "GET")]),
+        ("OPTIONS", [("Origin", FOO), *asks(FOO)]),
+    ],
+)
+def test_what_is_no_preflight_goes_to_the_backend(method, headers):
+    # Fetch 3.3.2: "A CORS-preflight request is a CORS request ... It uses `OPTIONS` as method and includes" the header
+    # Access-Control-Request-Method.
+    assert preflight(f.Cors([FOO]), headers, method) is None
+
+
+def test_the_filter_is_the_authority_over_the_backend():
+    p = f.program([f.Cors([FOO], expose_headers=["x-a"])])
+    theirs = [
+        ("access-control-allow-origin", "*"),
+        ("Access-Control-Allow-Credentials", "true"),
+        ("Vary", "Accept"),
+    ]
+    assert p.response(theirs, [("Origin", "https://evil.test")]) == [("Vary", "Accept"), ("Vary", "Origin")]
+    assert p.response(theirs, [("Origin", FOO)]) == [
+        ("Vary", "Accept"),
+        ("Access-Control-Allow-Origin", FOO),
+        ("Access-Control-Expose-Headers", "x-a"),
+        ("Vary", "Origin"),
+    ]
+    assert p.response([("vary", "accept, origin")], ()) == [("vary", "accept, origin")]
+    raw = p.response([(b"Vary", b"*"), (b"Access-Control-Allow-Origin", b"*")], [(b"origin", FOO.encode())])
+    assert raw == [
+        (b"Vary", b"*"),
+        (b"Access-Control-Allow-Origin", FOO.encode()),
+        (b"Access-Control-Expose-Headers", b"x-a"),
+    ]
+    edited = f.program([f.Cors([FOO]), f.ResponseHeaders(set={"Vary": "Accept"})]).response([], asks(FOO))
+    assert ("Vary", "Origin") in edited
+
+
+def test_a_preflight_is_answered_before_a_redirect_and_a_redirect_can_be_read():
+    p = f.program([f.RequestRedirect(scheme="https"), f.Cors([FOO])])
+    assert p.answer("OPTIONS", "h", "/", None, asks(FOO), 1, "http", 80).status == 204
+    moved = p.answer("GET", "h", "/", None, asks(FOO), 1, "http", 80)
+    assert ("Access-Control-Allow-Origin", FOO) in moved.headers and moved.status == 302
+
+
+# ---- mirrors ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "item, share",
+    [
+        # "If neither field is specified, 100% of requests will be mirrored."
+        (dict(), Fraction(1)),
+        # "Its minimum value is 0 (indicating 0% of requests) and its maximum value is 100"
+        (dict(percent=0), Fraction(0)),
+        (dict(percent=100), Fraction(1)),
+        (dict(percent=35), Fraction(35, 100)),
+        (dict(fraction=(1, 3)), Fraction(1, 3)),
+        (dict(fraction=(50, 100)), Fraction(1, 2)),
+        (dict(fraction=(999, 1000)), Fraction(999, 1000)),
+    ],
+)
+def test_mirrors_are_exact(item, share):
+    p = f.program([f.Mirror("copy", **item)])
+    hits = [p.mirrors() == ("copy",) for _ in range(2 * share.denominator + 7)]
+    assert twin.within_one(hits, share)
+
+
+def test_several_mirrors_each_have_their_share():
+    p = f.program([f.Mirror("a", percent=50), f.Mirror("b", percent=10), f.RequestHeaders(set={"X": "1"})])
+    seen = [name for _ in range(1000) for name in p.mirrors()]
+    assert (seen.count("a"), seen.count("b")) == (500, 100)
+    assert f.program([f.URLRewrite()]).mirrors() == ()
+
+
+def test_a_reload_keeps_what_is_owed():
+    p, n = None, 0
+    for _ in range(300):  # each configuration lives for 10 requests
+        p = f.program([f.Mirror("copy", percent=1)], previous=p)
+        n += sum(bool(p.mirrors()) for _ in range(10))
+    assert n == 30
+    for _ in range(100):  # comes, goes, changes
+        p = f.program([f.Mirror("copy", percent=n % 3 * 50)], previous=p)
+        n += bool(p.mirrors())
+
+
+def test_a_backends_program_shares_the_rules_mirrors():
+    rule = f.program([f.Mirror("rule", percent=50)])
+    a, b = rule.plus([f.Mirror("a")]), rule.plus([f.URLRewrite(hostname="b.test")])
+    seen = [name for _ in range(50) for p in (a, b) for name in p.mirrors()]
+    assert (seen.count("rule"), seen.count("a")) == (50, 50)
+    again = f.program(rule.filters, previous=rule)
+    assert again.plus([f.Mirror("a", percent=1)], previous=a).mirrors() in {
+        ("rule",),
+        (),
+        ("rule", "a"),
+        ("a",),
+    }
+
+
+def test_mirrors_in_many_threads_are_exact():
+    p, counts = f.program([f.Mirror("copy", fraction=(1, 7))]), [0] * 4
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+
+        def run(i):
+            counts[i] = sum(bool(p.mirrors()) for _ in range(3500))
+
+        threads = [threading.Thread(target=run, args=(i,)) for i in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert sum(counts) == 2000
+
+
+def test_a_mirrors_backend_is_anything():
+    up = Upstream("shadow", ["10.0.0.9:80"])
+    (found,) = f.program([f.Mirror(up)]).mirrors()
+    assert found is up
+
+
+# ---- time and attempts ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "timeouts, elapsed, left",
+    [
+        (dict(), 5.0, None),
+        # "Setting a timeout to the zero duration (e.g. "0s") SHOULD disable the timeout completely."
+        (dict(request=0, backend_request=0), 5.0, None),
+        (dict(request=0, backend_request=2), 5.0, 2),
+        (dict(request=10), 4.0, 6.0),
+        (dict(request=10, backend_request=3), 4.0, 3),
+        # "the Request timeout encompasses the BackendRequest timeout"
+        (dict(request=10, backend_request=3), 8.0, 2.0),
+        (dict(request=10), 10.0, 0.0),
+        (dict(request=10), 11.0, 0.0),
+    ],
+)
+def test_timeouts(timeouts, elapsed, left):
+    assert f.Timeouts(**timeouts).left(elapsed) == left
+
+
+@pytest.mark.parametrize(
+    "retry, n, method, status, sent, again",
+    [
+        # "Codes defines the HTTP response status codes for which a backend request should be retried."
+        (dict(codes=[500], attempts=1), 0, "POST", 500, True, True),
+        (dict(codes=[500], attempts=1), 0, "GET", 503, True, False),
+        # "Attempts ... in addition to the initial request"; "An explicit zero value MUST disable retries."
+        (dict(codes=[500], attempts=1), 1, "GET", 500, True, False),
+        (dict(attempts=0), 0, "GET", None, False, False),
+        # "SHOULD retry when ... the connection could not be established"
+        (dict(), 0, "POST", None, False, True),
+        # "SHOULD NOT retry by default on failures where the request may have been processed"; RFC 9110 9.2.2 allows it
+        # for idempotent methods.
+        (dict(), 0, "POST", None, True, False),
+        (dict(), 0, "PATCH", None, True, False),
+        (dict(), 0, "GET", None, True, True),
+        (dict(), 1, "DELETE", None, True, True),
+        (dict(), 2, "GET", None, True, False),
+    ],
+)
+def test_retries(retry, n, method, status, sent, again):
+    assert f.Retry(**retry).again(n, method, status, sent=sent) is again
+
+
+def test_the_wait_between_retries_grows_and_ends():
+    # "MAY cap the delay at an implementation-defined maximum, which SHOULD NOT be less than the base interval"
+    retry = f.Retry(backoff=0.5)
+    assert [retry.wait(n) for n in range(6)] == [0.5, 1, 2, 4, 5, 5]
+    assert retry.wait(10**9) == 5
+
+
+# ---- what is refused --------------------------------------------------------------------------------------------
+
+EDIT = f.RequestHeaders
+REFUSED = [
+    (lambda: EDIT(set={"X": "a\r\nY: b"}), "request_headers.set[0].value"),
+    (lambda: EDIT(set={"X": "a\n"}), "request_headers.set[0].value"),
+    (lambda: EDIT(set={"X": "a\0"}), "request_headers.set[0].value"),
+    (lambda: EDIT(add=[("A", "1"), ("X", " a")]), "request_headers.add[1].value"),
+    (lambda: EDIT(set={"X": ""}), "request_headers.set[0].value"),
+    (lambda: EDIT(set={"X": "é"}), "request_headers.set[0].value"),
+    (lambda: EDIT(set={"X": "a" * 4097}), "request_headers.set[0].value"),
+    (lambda: EDIT(set={"X": 1}), "request_headers.set[0].value"),
+    (lambda: EDIT(set={"X: y": "a"}), "request_headers.set[0].name"),
+    (lambda: EDIT(set={"": "a"}), "request_headers.set[0].name"),
+    # ":method" is an invalid character: pseudo headers are not supported
+    (lambda: EDIT(remove=[":method"]), "request_headers.remove[0]"),
+    (lambda: EDIT(remove="abc"), "request_headers.remove"),
+    (lambda: EDIT(set="abc"), "request_headers.set"),
+    (lambda: EDIT(set=["ab"]), "request_headers.set[0]"),
+    (lambda: EDIT(), "request_headers"),
+    # "Filters specifying multiple actions of the same or different type for any one header name are invalid."
+    (lambda: EDIT(set={"X": "1"}, remove=["x"]), "request_headers.remove[0]"),
+    (lambda: EDIT(add=[("X", "1"), ("x", "2")]), "request_headers.add[1].name"),
+    (lambda: EDIT(set={"Host": "b"}), "request_headers.set[0].name"),
+    (lambda: EDIT(remove=["Content-Length"]), "request_headers.remove[0]"),
+    (lambda: EDIT(set={"transfer-Encoding": "chunked"}), "request_headers.set[0].name"),
+    (lambda: f.ResponseHeaders(remove=["Connection"]), "response_headers.remove[0]"),
+    (lambda: f.URLRewrite(hostname="user@b.example"), "url_rewrite.hostname"),
+    (lambda: f.URLRewrite(hostname="b.example:80"), "url_rewrite.hostname"),
+    (lambda: f.URLRewrite(hostname="*.example"), "url_rewrite.hostname"),
+    (lambda: f.URLRewrite(hostname="b.example\r\n"), "url_rewrite.hostname"),
+    (lambda: f.URLRewrite(hostname="b.example/x"), "url_rewrite.hostname"),
+    (lambda: f.URLRewrite(hostname="a" * 64), "url_rewrite.hostname"),
+    (lambda: f.URLRewrite(hostname=".".join(["a"] * 130)), "url_rewrite.hostname"),
+    (lambda: f.URLRewrite(hostname=""), "url_rewrite.hostname"),
+    (lambda: f.URLRewrite(path="/x"), "url_rewrite.path"),
+    (lambda: f.RequestRedirect(hostname="evil.test\\@b"), "request_redirect.hostname"),
+    (lambda: f.RequestRedirect(scheme="javascript"), "request_redirect.scheme"),
+    (lambda: f.RequestRedirect(port=0), "request_redirect.port"),
+    (lambda: f.RequestRedirect(port=65536), "request_redirect.port"),
+    (lambda: f.RequestRedirect(port="80"), "request_redirect.port"),
+    (lambda: f.RequestRedirect(status=200), "request_redirect.status"),
+    (lambda: f.RequestRedirect(status=True), "request_redirect.status"),
+    *[
+        (lambda make=make, path=path: make(path), field)
+        for make, field in (
+            (f.ReplaceFullPath, "replace_full_path"),
+            (f.ReplacePrefixMatch, "replace_prefix_match"),
+            (f.ToService, "to_service.path"),
+        )
+        for path in ("x", "//x", "/a//b", "/a/..", "/../a", "/./a", "/%2e%2E/a", "/a/%2E", "/a?b", "/a#b", "/a\r\nb", "/%zz",
+                     "/%00", "/é", "/a b", "/a\\b", "/" + "a" * 1024, None, 7)
+    ],
+    (lambda: f.ToService(path_handling="v2"), "to_service.path_handling"),
+    (lambda: f.ToService(strip_path=1), "to_service.strip_path"),
+    (lambda: f.ToService(preserve_host="no"), "to_service.preserve_host"),
+    (lambda: f.Mirror(None), "mirror.backend"),
+    (lambda: f.Mirror("m", percent=101), "mirror.percent"),
+    (lambda: f.Mirror("m", percent=0.5), "mirror.percent"),
+    # "Only one of Fraction or Percent may be specified."
+    (lambda: f.Mirror("m", percent=1, fraction=(1, 2)), "mirror.percent"),
+    (lambda: f.Mirror("m", fraction=(2, 1)), "mirror.fraction[0]"),
+    (lambda: f.Mirror("m", fraction=(0, 0)), "mirror.fraction[1]"),
+    (lambda: f.Mirror("m", fraction=(1, 1_000_003)), "mirror.fraction"),
+    (lambda: f.Mirror("m", fraction=0.5), "mirror.fraction"),
+    (lambda: f.Cors("https://a.test"), "cors.allow_origins"),
+    *[
+        (lambda origin=origin: f.Cors(["https://a.test", origin]), "cors.allow_origins[1]")
+        for origin in ("a.test", "ftp://a.test", "https://", "https://a.test/", "https://*a.test", "https://a.*", "https://a@b",
+                       "https://a.test:0", "https://a.test:65536", "null", "*.a.test", "https://a.test\n", 7)
+    ],
+    # "AllowOrigins cannot contain '*' alongside other origins", and so for methods and headers
+    (lambda: f.Cors(["*", "https://a.test"]), "cors.allow_origins"),
+    (lambda: f.Cors(["*"], ["*", "GET"]), "cors.allow_methods"),
+    (lambda: f.Cors(["*"], allow_headers=["x", "*"]), "cors.allow_headers"),
+    (lambda: f.Cors(["*"], ["G T"]), "cors.allow_methods[0]"),
+    (lambda: f.Cors(["*"], expose_headers=["x", "y\r\n"]), "cors.expose_headers[1]"),
+    (lambda: f.Cors(["*"], allow_credentials="yes"), "cors.allow_credentials"),
+    (lambda: f.Cors(["*"], max_age=0), "cors.max_age"),
+    # "backendRequest timeout cannot be longer than request timeout"
+    (lambda: f.Timeouts(1, 2), "timeouts.backend_request"),
+    (lambda: f.Timeouts(-1), "timeouts.request"),
+    (lambda: f.Timeouts(float("nan")), "timeouts.request"),
+    (lambda: f.Timeouts(None, float("inf")), "timeouts.backend_request"),
+    (lambda: f.Retry(codes=[500, 399]), "retry.codes[1]"),
+    (lambda: f.Retry(codes=500), "retry.codes"),
+    (lambda: f.Retry(attempts=-1), "retry.attempts"),
+    (lambda: f.Retry(backoff="1s"), "retry.backoff"),
+    (lambda: f.program([f.URLRewrite(), "URLRewrite"]), "filters[1]"),
+    (lambda: f.program([f.Filter()]), "filters[0]"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("make, field", REFUSED)
+def test_a_wrong_value_is_refused_with_its_field(make, field):
+    with pytest.raises(ConfigError) as error:
+        make()
+    (problem,) = error.value.problems
+    assert problem.field == field and problem.reason and len(str(problem)) <= 500
+
+
+def test_values_are_values():
+    assert EDIT(set={"X": "1"}) == EDIT(set=[("X", "1")]) != f.ResponseHeaders(set={"X": "1"})
+    assert len({f.Mirror("a", 5), f.Mirror("a", 5), f.Cors(["*"]), EDIT(remove=["x"])}) == 3
+    with pytest.raises(AttributeError):
+        f.URLRewrite().hostname = "x"
+    with pytest.raises((AttributeError, TypeError)):
+        f.URLRewrite().other = "x"
+    assert f.program([]) is None and f.Filter.program(()) is None
+    assert f.Filter.program([f.URLRewrite()]).filters == (f.URLRewrite(),)
+
+
+# ---- which go together ------------------------------------------------------------------------------------------
+
+REWRITE, MOVED = f.URLRewrite(hostname="b.test"), f.RequestRedirect(scheme="https")
+PREFIX = f.URLRewrite(path=f.ReplacePrefixMatch("/x"))
+
+
+@pytest.mark.parametrize(
+    "rule, backends, types, problems",
+    [
+        ([], [], ["prefix"], []),
+        ([EDIT(remove=["x"]), f.ResponseHeaders(remove=["x"]), REWRITE, f.Cors(["*"])], [[]], ["prefix"], []),
+        # "Specifying the same filter multiple times is not supported unless explicitly indicated in the filter."
+        ([REWRITE, f.Cors(["*"]), PREFIX], [], ["prefix"], ["filters[2]"]),
+        ([EDIT(remove=["x"])] * 3, [], ["prefix"], ["filters[1]", "filters[2]"]),
+        ([], [[], [f.Cors(["*"]), f.Cors(["*"])]], ["prefix"], ["backendRefs[1].filters[1]"]),
+        # RequestMirror: "This filter can be used multiple times within the same rule."
+        ([f.Mirror("a"), f.Mirror("a")], [], ["prefix"], []),
+        # The same kind at both levels is no conflict: the backend's comes later.
+        ([EDIT(remove=["x"]), REWRITE], [[EDIT(remove=["x"]), REWRITE]], ["prefix"], []),
+        # "URLRewrite and RequestRedirect filters ... may not be combined"
+        ([REWRITE, MOVED], [], ["prefix"], ["filters[1]"]),
+        ([MOVED, REWRITE], [], ["prefix"], ["filters[1]"]),
+        ([REWRITE], [[MOVED]], ["prefix"], ["backendRefs[0].filters[0]"]),
+        ([f.ToService(), REWRITE], [], ["prefix"], ["filters[1]"]),
+        # "RequestRedirect filter must not be used together with backendRefs"; within a backendRef it may.
+        ([MOVED], [[]], ["prefix"], ["filters[0]"]),
+        ([], [[MOVED]], ["prefix"], []),
+        # "When using URLRewrite filter with path.replacePrefixMatch, exactly one PathPrefix match must be specified"
+        ([PREFIX], [], ["exact"], ["filters[0]"]),
+        ([PREFIX], [], ["prefix", "prefix"], ["filters[0]"]),
+        ([], [[f.RequestRedirect(path=f.ReplacePrefixMatch(""))]], ["regex"], ["backendRefs[0].filters[0]"]),
+        ([f.URLRewrite(path=f.ReplaceFullPath("/x"))], [], ["exact", "regex"], []),
+        (["URLRewrite", f.Filter()], [[None]], ["prefix"], ["filters[0]", "filters[1]", "backendRefs[0].filters[0]"]),
+    ],
+)  # fmt: skip
+def test_check_filters(rule, backends, types, problems):
+    found = f.check_filters(rule, backends, path_types=types, at="spec.rules[2].")
+    assert [p.field for p in found] == [f"spec.rules[2].{field}" for field in problems]
+    assert all(p.reason for p in found)
+
+
+def test_the_locations_of_redirects_are_urls():
+    parts = urlsplit(redirect(f.RequestRedirect(port=8083), path="/a", query="b=c", host="h.test"))
+    assert parts == ("http", "h.test:8083", "/a", "b=c", "")
