@@ -260,11 +260,12 @@ def own_host(host: str, port: int, scheme: str) -> str:
 
 
 def _split_host(host: str) -> tuple[str, int | None]:
-    """(name, port) of a Host; IPv6 keeps its brackets."""
+    """(name, port) of a Host that the router has accepted; IPv6 keeps its brackets, port 0 is none."""
     name, colon, port = host.rpartition(":")
-    if not colon or not (port.isdecimal() or not port):  # "name" or "[::1]"
+    if not colon or port.endswith("]"):  # "name" or "[::1]"
         return host, None
-    return name, int(port) if port else None
+    digits = port.lstrip("0")[:5]  # any number of zeros is allowed there, and int() minds
+    return name, int(digits) if digits else None
 
 
 def _location(
