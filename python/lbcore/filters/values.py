@@ -1,6 +1,6 @@
 """Filters: what a rule does with a request or its response, as plain values.
 
-Source  Gateway API v1 (HTTPRouteFilter and its parts); Kong Gateway 3.10 for ToService.
+Source  Gateway API v1 (HTTPRouteFilter and its parts); Kong Gateway 3.10 for ToService and HttpsOnly.
 Every value is checked when it is made: ConfigError names the field, the value and what is allowed.
 """
 
@@ -317,6 +317,16 @@ class ToService(Filter):
         return (_join_v1 if self.path_handling == "v1" else _join_v0)(self, path, rest)
 
 
+@dataclass(frozen=True, slots=True)
+class HttpsOnly(Filter):
+    """Kong's route for https alone: a plain request is told to upgrade (426), or redirected (301, 302, 307, 308)."""
+
+    status: int = 426
+
+    def __post_init__(self) -> None:
+        one_of("https_only.status", self.status, (301, 302, 307, 308, 426))
+
+
 def _without_dots(rest: str) -> str:
     """A leading dot segment is cut: ``/foo..`` under ``/foo`` is not a way up."""
     first, _, more = rest.partition("/")
@@ -341,4 +351,4 @@ def _join_v1(service: ToService, path: str, rest: str) -> str:
 
 
 # What a program knows.  "The filter MUST NOT be skipped": anything else is refused where filters are taken.
-KINDS = (RequestHeaders, ResponseHeaders, URLRewrite, RequestRedirect, Mirror, Cors, ToService)
+KINDS = (RequestHeaders, ResponseHeaders, URLRewrite, RequestRedirect, Mirror, Cors, ToService, HttpsOnly)
