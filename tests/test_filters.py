@@ -337,6 +337,23 @@ def test_a_redirect_has_the_rules_response_headers_and_its_backend_may_redirect(
     assert (f.MISDIRECTED.status, f.INVALID_BACKEND.status) == (421, 500)
 
 
+def test_https_only():
+    def answer(status, scheme="http", host="a.example:8000", method="GET", headers=()):
+        p = f.program([f.HttpsOnly(status), f.RequestRedirect(hostname="later.test"), f.Cors(["*"])])
+        return p.answer(method, host, "/x", "q=1", headers, 1, scheme, 8000)
+
+    # Kong: "has https without http and the request is plain -> 426 or the redirect"
+    assert answer(426).status == 426 and dict(answer(426).headers)["Upgrade"] == "TLS/1.2, HTTP/1.1"
+    for status in (301, 302, 307, 308):
+        found = answer(status)
+        assert found.status == status and dict(found.headers)["Location"] == "https://a.example/x?q=1"
+    assert answer(301, host=None).status == 400
+    assert dict(answer(426, "https").headers)["Location"] == "https://later.test:8000/x?q=1"
+    asked = [("Origin", "https://b.test"), ("Access-Control-Request-Method", "GET")]
+    assert answer(301, method="OPTIONS", headers=asked).status == 301
+    assert answer(301, "https", method="OPTIONS", headers=asked).status == 204
+
+
 # ---- mirrors ----------------------------------------------------------------------------------------------------
 
 

@@ -110,6 +110,14 @@ def test_wildcards_without_credentials():
     }
 
 
+def test_what_does_not_vary_is_said_to_everybody():
+    # Fetch 3.3.5: "If `Access-Control-Allow-Origin` is set to `*` ..., then configure the server to always send
+    # `Access-Control-Allow-Origin` in responses for the resource", with and without Origin.
+    assert f.program([f.Cors(["*"])]).response([], []) == [("Access-Control-Allow-Origin", "*")]
+    assert f.program([f.Cors(["*"], allow_credentials=True)]).response([], []) == [("Vary", "Origin")]
+    assert f.program([f.Cors([])]).response([], [("Origin", FOO)]) == []
+
+
 def test_wildcards_with_credentials():
     cors = f.Cors(["*"], ["*"], ["*"], ["*"], True)
     # "must return a single HTTP method matching the value of the Access-Control-Request-Method request header"

@@ -65,6 +65,7 @@ REFUSED = [
     (lambda: f.ToService(path_handling="v2"), "to_service.path_handling"),
     (lambda: f.ToService(strip_path=1), "to_service.strip_path"),
     (lambda: f.ToService(preserve_host="no"), "to_service.preserve_host"),
+    (lambda: f.HttpsOnly(303), "https_only.status"),
     (lambda: f.Mirror(None), "mirror.backend"),
     (lambda: f.Mirror("m", percent=101), "mirror.percent"),
     (lambda: f.Mirror("m", percent=0.5), "mirror.percent"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import Any
 
 from lbcore.filters.checks import TOKEN
 from lbcore.filters.values import DEFAULT_PORTS, ORIGIN, Answer, Cors
@@ -52,14 +52,8 @@ class CorsProgram:
     )
 
     def __init__(self, cors: Cors) -> None:
-        origins, methods = (
-            cast(tuple[str, ...], cors.allow_origins),
-            cast(tuple[str, ...], cors.allow_methods),
-        )
-        headers, expose = (
-            cast(tuple[str, ...], cors.allow_headers),
-            cast(tuple[str, ...], cors.expose_headers),
-        )
+        origins, methods = tuple(cors.allow_origins), tuple(cors.allow_methods)
+        headers, expose = tuple(cors.allow_headers), tuple(cors.expose_headers)
         self._any = "*" in origins
         self._credentials = cors.allow_credentials
         self._varies = bool(origins) and (not self._any or cors.allow_credentials)
@@ -74,7 +68,10 @@ class CorsProgram:
             self._preflight.append(("Access-Control-Allow-Headers", ", ".join(headers)))
 
     def allowed(self, origin: str) -> str | None:
-        """What Access-Control-Allow-Origin says to this origin; None: nothing."""
+        """What Access-Control-Allow-Origin says to this origin; None: nothing.
+
+        "*" is for everybody, also for requests without Origin ("" here): without Vary, caches keep one answer for all.
+        """
         if self._any and not self._credentials:
             return "*"
         found = SENT.fullmatch(origin) if len(origin) <= MOST_ORIGIN else None
@@ -128,15 +125,15 @@ class CorsProgram:
         ours = OURS_RAW if binary else OURS
         kept = [pair for pair in headers if pair[0].lower() not in ours]
         origins = values_of(request_headers, "origin")
-        lines = self._granted(origins[0]) if len(origins) == 1 else []
+        lines = self._granted(origins[0] if len(origins) == 1 else "")
         if lines:
             expose = ", ".join(_names(kept)) if self._expose_all else self._expose
             lines += [("Access-Control-Expose-Headers", expose)] if expose else []
         if self._varies and not _says_origin(kept):
             lines.append(("Vary", "Origin"))
-        return kept + [
-            (name.encode(), value.encode("latin-1")) if binary else (name, value) for name, value in lines
-        ]
+        if binary:
+            return kept + [(name.encode(), value.encode("latin-1")) for name, value in lines]
+        return kept + lines
 
     def _granted(self, origin: str) -> list[tuple[str, str]]:
         allowed = self.allowed(origin)

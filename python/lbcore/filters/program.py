@@ -30,6 +30,7 @@ from lbcore.filters.values import (
     Cors,
     Filter,
     HeaderEdits,
+    HttpsOnly,
     Mirror,
     RequestHeaders,
     RequestRedirect,
@@ -38,10 +39,12 @@ from lbcore.filters.values import (
     URLRewrite,
 )
 
-MISDIRECTED = Answer(421)  # RFC 9110 15.5.20: this listener does not serve that host
-INVALID_BACKEND = Answer(
-    500
-)  # Gateway API: "500 status codes MUST be returned" for an invalid backend's share
+# RFC 9110 15.5.20: this listener does not serve that host.
+MISDIRECTED = Answer(421)
+# Gateway API: "500 status codes MUST be returned" for the share of an invalid backend.
+INVALID_BACKEND = Answer(500)
+# RFC 9110 15.5.22: "The server MUST send an Upgrade header field"; the two fields are Kong's.
+UPGRADE = Answer(426, (("Connection", "Upgrade"), ("Upgrade", "TLS/1.2, HTTP/1.1")), b"https only\n")
 NO_HOST = Answer(400, (("Content-Type", "text/plain"),), b"a redirect needs a Host\n")
 
 
@@ -77,7 +80,7 @@ class Edits:
     def __init__(self, edits: Iterable[HeaderEdits], always: frozenset[str] = frozenset()) -> None:
         drop, tail = set(always), cast(list[tuple[str, str]], [])
         for edit in edits:
-            sets, adds = cast(list[tuple[str, str]], edit.set), cast(list[tuple[str, str]], edit.add)
+            sets, adds = (cast(list[tuple[str, str]], pairs) for pairs in (edit.set, edit.add))
             gone = {name.lower() for name, _ in sets} | {name.lower() for name in edit.remove}
             tail = [pair for pair in tail if pair[0].lower() not in gone] + [*sets, *adds]
             drop |= gone
@@ -100,15 +103,8 @@ class Program:
     """The filters of one rule, or of a rule and one of its backends.  Made by :func:`program` and :meth:`plus`."""
 
     __slots__ = (
-        "_cors",
-        "_host",
-        "_path",
-        "_redirect",
-        "_request",
-        "_response",
-        "_shares",
-        "answers",
-        "filters",
+        *("_cors", "_host", "_https", "_path", "_redirect", "_request", "_response"),
+        *("_shares", "answers", "filters"),
     )
 
     def __init__(self, filters: tuple[Filter, ...], shares: Iterable[tuple[Mirror, Share]]) -> None:
@@ -117,6 +113,7 @@ class Program:
         self._path: Any = None
         self._redirect: RequestRedirect | None = None
         self._cors: CorsProgram | None = None
+        self._https: RequestRedirect | HttpsOnly | None = None
         for item in filters:
             if isinstance(item, URLRewrite):
                 self._host = item.hostname or self._host
@@ -128,11 +125,13 @@ class Program:
                 self._redirect = item
             elif isinstance(item, Cors):
                 self._cors = CorsProgram(item)
+            elif isinstance(item, HttpsOnly):
+                self._https = item if item.status == 426 else RequestRedirect("https", status=item.status)
         self._request = Edits((f for f in filters if isinstance(f, RequestHeaders)), HOST)
         responses = [f for f in filters if isinstance(f, ResponseHeaders)]
         self._response = Edits(responses) if responses else None
         self._shares = tuple(shares)
-        self.answers = self._cors is not None or self._redirect is not None
+        self.answers = bool(self._cors or self._redirect or self._https)
 
     def plus(self, filters: Iterable[Filter], previous: Program | None = None) -> Program:
         """The program of a backend with its own ``filters``; the mirrors of the rule are counted with the rule's.
@@ -142,10 +141,8 @@ class Program:
         own = checked(filters)
         if not own:
             return self
-        n = len(self._shares)
-        return Program(
-            self.filters + own, [*self._shares, *_shares(own, previous._shares[n:] if previous else ())]
-        )
+        before = previous._shares[len(self._shares) :] if previous else ()
+        return Program(self.filters + own, [*self._shares, *_shares(own, before)])
 
     def forward(
         self,
@@ -181,21 +178,26 @@ class Program:
         scheme: str,
         port: int | None,
     ) -> Answer | None:
-        """The answer that needs no backend: a preflight's, a redirect; None: ask the backend.
+        """The answer that needs no backend: go to https, a preflight's, a redirect; None: ask the backend.
 
         ``scheme``: "http" or "https", of the request.  ``port``: the listener's; None: unknown, the Host's is taken.
         """
-        if self._cors is not None:
+        redirect = self._redirect
+        if self._https is not None and scheme != "https":
+            if isinstance(self._https, HttpsOnly):
+                return UPGRADE
+            redirect = self._https
+        elif self._cors is not None:
             preflight = self._cors.preflight(method, headers)
             if preflight is not None:
                 return preflight
-        if self._redirect is None:
+        if redirect is None:
             return None
-        location = _location(self._redirect, host, path, query, matched, scheme, port)
+        location = _location(redirect, host, path, query, matched, scheme, port)
         if location is None:
             return NO_HOST
         lines = self.response([("Location", location)], headers, binary=False)
-        return Answer(self._redirect.status, tuple(lines))
+        return Answer(redirect.status, tuple(lines))
 
     def response(
         self, headers: Sequence[Header], request_headers: Sequence[Header], binary: bool | None = None
@@ -212,9 +214,7 @@ class Program:
 
     def mirrors(self) -> tuple[Any, ...]:
         """The backends that get a copy of the next request; each call counts one request."""
-        return (
-            tuple([mirror.backend for mirror, share in self._shares if share.next()]) if self._shares else ()
-        )
+        return tuple([mirror.backend for mirror, share in self._shares if share.next()])
 
     def __repr__(self) -> str:
         return f"Program({list(self.filters)!r})"
@@ -239,14 +239,13 @@ def checked(filters: Iterable[Filter]) -> tuple[Filter, ...]:
     return own
 
 
-def _shares(
-    filters: Iterable[Filter], previous: Sequence[tuple[Mirror, Share]]
-) -> list[tuple[Mirror, Share]]:
-    mirrors = [item for item in filters if isinstance(item, Mirror)]
-    before = [share for _, share in previous]
-    return [
-        (mirror, Share(mirror, before[i] if i < len(before) else None)) for i, mirror in enumerate(mirrors)
-    ]
+Shares = list[tuple[Mirror, Share]]
+
+
+def _shares(filters: Iterable[Filter], previous: Iterable[tuple[Mirror, Share]]) -> Shares:
+    """The share of each mirror; the n-th takes over from the n-th of ``previous``."""
+    before = iter([share for _, share in previous])
+    return [(item, Share(item, next(before, None))) for item in filters if isinstance(item, Mirror)]
 
 
 def _binary(headers: Sequence[Header]) -> bool:
