@@ -111,8 +111,9 @@ def test_wildcards_without_credentials():
 
 
 def test_what_does_not_vary_is_said_to_everybody():
-    # Fetch 3.3.5: "If `Access-Control-Allow-Origin` is set to `*` ..., then configure the server to always send
-    # `Access-Control-Allow-Origin` in responses for the resource", with and without Origin.
+    # Fetch 3.3.5: "if `Access-Control-Allow-Origin` is set to * or a static origin for a particular resource, then
+    # configure the server to always send `Access-Control-Allow-Origin` in responses for the resource — for non-CORS
+    # requests as well as CORS requests — and do not use `Vary`."
     assert f.program([f.Cors(["*"])]).response([], []) == [("Access-Control-Allow-Origin", "*")]
     assert f.program([f.Cors(["*"], allow_credentials=True)]).response([], []) == [("Vary", "Origin")]
     assert f.program([f.Cors([])]).response([], [("Origin", FOO)]) == []

@@ -17,7 +17,7 @@ Host    is never among forwarded headers; it is the second value of ``forward``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from lbcore._core import Backend, Split, Upstream
 from lbcore.errors import ConfigError
@@ -97,6 +97,7 @@ class Edits:
 
 HOST = frozenset(("host",))
 CLIENTS = object()  # the Host is the client's
+F = TypeVar("F", bound=Filter)
 
 
 class Program:
@@ -109,24 +110,11 @@ class Program:
 
     def __init__(self, filters: tuple[Filter, ...], shares: Iterable[tuple[Mirror, Share]]) -> None:
         self.filters = filters
-        self._host: Any = CLIENTS
-        self._path: Any = None
-        self._redirect: RequestRedirect | None = None
-        self._cors: CorsProgram | None = None
-        self._https: RequestRedirect | HttpsOnly | None = None
-        for item in filters:
-            if isinstance(item, URLRewrite):
-                self._host = item.hostname or self._host
-                self._path = item.path or self._path
-            elif isinstance(item, ToService):
-                self._host = CLIENTS if item.preserve_host else None
-                self._path = item
-            elif isinstance(item, RequestRedirect):
-                self._redirect = item
-            elif isinstance(item, Cors):
-                self._cors = CorsProgram(item)
-            elif isinstance(item, HttpsOnly):
-                self._https = item if item.status == 426 else RequestRedirect("https", status=item.status)
+        self._host, self._path = _aim(filters)
+        self._redirect = _last(filters, RequestRedirect)
+        self._https = _to_https(_last(filters, HttpsOnly))
+        cors = _last(filters, Cors)
+        self._cors = CorsProgram(cors) if cors else None
         self._request = Edits((f for f in filters if isinstance(f, RequestHeaders)), HOST)
         responses = [f for f in filters if isinstance(f, ResponseHeaders)]
         self._response = Edits(responses) if responses else None
@@ -184,8 +172,8 @@ class Program:
         """
         redirect = self._redirect
         if self._https is not None and scheme != "https":
-            if isinstance(self._https, HttpsOnly):
-                return UPGRADE
+            if isinstance(self._https, Answer):
+                return self._https
             redirect = self._https
         elif self._cors is not None:
             preflight = self._cors.preflight(method, headers)
@@ -237,6 +225,29 @@ def checked(filters: Iterable[Filter]) -> tuple[Filter, ...]:
         if not isinstance(item, KINDS):
             raise ConfigError(f"filters[{i}]", f"{shown(item)} is not a filter")
     return own
+
+
+def _last(filters: Iterable[Filter], kind: type[F]) -> F | None:
+    return next(reversed([item for item in filters if isinstance(item, kind)]), None)
+
+
+def _to_https(item: HttpsOnly | None) -> Answer | RequestRedirect | None:
+    """What a plain request gets."""
+    if item is None or item.status == 426:
+        return UPGRADE if item else None
+    return RequestRedirect("https", status=item.status)
+
+
+def _aim(filters: Iterable[Filter]) -> tuple[Any, Any]:
+    """What becomes of the Host (CLIENTS: nothing) and of the path (None: nothing)."""
+    host: Any = CLIENTS
+    path: Any = None
+    for item in filters:
+        if isinstance(item, URLRewrite):
+            host, path = item.hostname or host, item.path or path
+        elif isinstance(item, ToService):
+            host, path = CLIENTS if item.preserve_host else None, item
+    return host, path
 
 
 Shares = list[tuple[Mirror, Share]]
