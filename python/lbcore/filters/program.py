@@ -58,13 +58,13 @@ class Share:
     __slots__ = ("_always", "_hit", "_split")
 
     def __init__(self, mirror: Mirror, previous: Share | None = None) -> None:
-        share = mirror.share
-        self._always = share == 1
+        hits, of = mirror.share
+        self._always = hits == of
         self._split: Split | None = None
-        if 0 < share < 1:
+        if 0 < hits < of:
             hit, miss = Upstream("hit", ["hit:1"]), Upstream("miss", ["miss:1"])
             self._hit = hit.targets[0]
-            backends = [Backend(hit, share.numerator), Backend(miss, share.denominator - share.numerator)]
+            backends = [Backend(hit, hits), Backend(miss, of - hits)]
             self._split = Split(backends, previous=previous._split if previous is not None else None)
 
     def next(self) -> bool:

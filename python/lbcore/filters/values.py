@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
+from math import gcd
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from lbcore.errors import ConfigError
@@ -235,19 +235,17 @@ class Mirror(Filter):
             raise refuse("mirror.fraction", fraction, "a (numerator, denominator) pair")
         whole("mirror.fraction[1]", fraction[1], 1, 2**31 - 1)
         whole("mirror.fraction[0]", fraction[0], 0, fraction[1])
-        if Fraction(*fraction).denominator > MOST_SHARE:
+        if self.share[1] > MOST_SHARE:
             raise refuse(
                 "mirror.fraction", fraction, f"a fraction whose lowest terms are at most {MOST_SHARE}"
             )
 
     @property
-    def share(self) -> Fraction:
+    def share(self) -> tuple[int, int]:
         """The part of the requests, in lowest terms."""
-        return (
-            Fraction(*self.fraction)
-            if self.fraction
-            else Fraction(100 if self.percent is None else self.percent, 100)
-        )
+        hits, of = self.fraction or (100 if self.percent is None else self.percent, 100)
+        common = gcd(hits, of)
+        return hits // common, of // common
 
 
 @dataclass(frozen=True, slots=True)
