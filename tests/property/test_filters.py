@@ -175,6 +175,32 @@ def test_origins_are_the_twins(origin, allowed, credentials):
         assert said == (origin if credentials or "*" not in allowed else "*")
 
 
+wild = st.text(st.characters(max_codepoint=255), max_size=20)
+
+
+@given(
+    origin=wild | origins,
+    method=wild,
+    asked=wild,
+    every=st.booleans(),
+    credentials=st.booleans(),
+    binary=st.booleans(),
+)
+def test_nothing_hostile_is_repeated(origin, method, asked, every, credentials, binary):
+    sent = [
+        ("origin", origin),
+        ("access-control-request-method", method),
+        ("access-control-request-headers", asked),
+    ]
+    sent = [(n.encode(), v.encode("latin-1")) for n, v in sent] if binary else sent
+    rule = f.program(
+        [f.Cors(["*"] if every else ["https://*", "http://*.com"], ["*"], ["*"], ["*"], credentials)]
+    )
+    answer = rule.answer("OPTIONS", "h", "/", None, sent, 1, "http", 80)
+    for name, value in (*answer.headers, *rule.response([], sent)):
+        assert re.fullmatch("[!-~](?:[ -~]*[!-~])?", value) and re.fullmatch("[A-Za-z-]+", name)
+
+
 @given(
     terms=st.tuples(st.integers(0, 60), st.integers(1, 60)).filter(lambda t: t[0] <= t[1]),
     n=st.integers(0, 200),
