@@ -401,13 +401,13 @@ def test_a_backends_program_shares_the_rules_mirrors():
     seen = [p.mirrors() for _ in range(50) for p in (a, b)]
     assert twin.within_one(["rule" in names for names in seen], Fraction(1, 2))
     assert ["a" in names for names in seen] == [True, False] * 50
-    again = f.program(rule.filters, previous=rule)
-    assert again.plus([f.Mirror("a", percent=1)], previous=a).mirrors() in {
-        ("rule",),
-        (),
-        ("rule", "a"),
-        ("a",),
-    }
+    counts, there = {"rule": 0, "own": 0}, None
+    for n in range(300):  # each configuration lives for 10 requests
+        rule = f.program([f.Mirror("rule", percent=3)], previous=rule if n else None)
+        there = rule.plus([f.Mirror("own", percent=1)], previous=there)
+        for name in (name for _ in range(10) for name in there.mirrors()):
+            counts[name] += 1
+    assert counts == {"rule": 90, "own": 30}
 
 
 def test_mirrors_in_many_threads_are_exact():
@@ -427,6 +427,10 @@ def test_mirrors_in_many_threads_are_exact():
     finally:
         sys.setswitchinterval(before)
     assert sum(counts) == 2000
+
+
+def test_a_fraction_is_taken_in_lowest_terms():
+    assert f.Mirror("m", fraction=(1_000_000_000, 2_000_000_000)).share == (1, 2)
 
 
 def test_a_mirrors_backend_is_anything():

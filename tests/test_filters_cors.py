@@ -54,6 +54,7 @@ FOO = "https://www.foo.com"
         ("*", "https://a.test https://b.test", False),
         ("*", "https://a.test/path", False),
         ("*", "https://user@a.test", False),
+        ("*", "https://\u212aing.test", False),  # the Kelvin sign is no k
         ("*", "https://a.test\x00", False),
         ("https://*", "https://a.test,https://b.test", False),
     ],
