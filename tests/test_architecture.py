@@ -32,6 +32,7 @@ PYTHON_ARROWS = {
     "_core": {"errors"},
     "options": {"errors"},  # what an upstream can be told; _core is handed them and asks their attributes
     "affinity": {"errors"},
+    "filters": {"_core", "errors"},  # _core: a share of mirrored requests is a split
     "keys": {"_core", "errors"},
     "engine": {"_core", "errors", "keys", "options"},
     "config": {"engine", "errors"},
