@@ -1,7 +1,4 @@
-/* check: what the C tests need and no more.
- *
- *     static void weights_of_zero_are_refused(void) { CHECK(...); CHECK_EQ(a, b); }
- *     int main(void) { RUN(weights_of_zero_are_refused); return check_result(); }
+/* check: what the C tests need and no more; CHECK and RUN are in checking.h.
  *
  * Allocation failure: every_allocation_fails_once(scenario) runs the scenario with allocation number 0, 1, 2, ...
  * failing until it succeeds untouched.  The scenario returns LB_OK or the status it met, and must free everything
@@ -10,33 +7,8 @@
 #ifndef CHECK_H
 #define CHECK_H
 
+#include "checking.h"
 #include "lbcore.h"
-
-#include <stdio.h>
-#include <string.h>
-
-extern int check_failed;
-extern const char *check_name;
-
-void check_fail(const char *file, int line, const char *what, long long got, long long want);
-int check_result(void);                         /* prints "N passed, N failed"; 0 if none failed */
-void check_ran(void);
-
-#define CHECK(condition)                                                          \
-    do {                                                                          \
-        if (!(condition)) check_fail(__FILE__, __LINE__, #condition, 0, 1);       \
-    } while (0)
-#define CHECK_EQ(got, want)                                                       \
-    do {                                                                          \
-        long long got_ = (long long)(got), want_ = (long long)(want);             \
-        if (got_ != want_) check_fail(__FILE__, __LINE__, #got " == " #want, got_, want_); \
-    } while (0)
-#define RUN(test)                                                                 \
-    do {                                                                          \
-        check_name = #test;                                                       \
-        test();                                                                   \
-        check_ran();                                                              \
-    } while (0)
 
 /* A policy's defaults, but small tables where a parameter's name speaks of slots or of a size: for tests that build
  * thousands of them.  All numbers are primes, for schemes that want one; 8,009 slots hold 40 of Kong's targets. */
