@@ -30,7 +30,10 @@ C_ARROWS = {
 PYTHON_ARROWS = {
     "errors": set(),
     "_core": {"errors"},
-    "options": {"errors"},  # what an upstream can be told; _core is handed them and asks their attributes
+    "_checked": {"errors"},  # what settings are checked by
+    # What an upstream can be told; _core is handed them and asks their attributes.
+    "options": {"_checked", "errors"},
+    "healthrules": {"_checked", "errors"},
     "affinity": {"errors"},
     "keys": {"_core", "errors"},
     "engine": {"_core", "errors", "keys", "options"},
