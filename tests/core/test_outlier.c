@@ -393,7 +393,7 @@ static void without_half_open_there_is_no_trial(void) {
 
 /* ---- workers ---------------------------------------------------------------------------------------------- */
 
-/* A third has ended the ejection that a worker has just read: the worker's own attempt must see it, not its stale word. */
+/* All have read that it is in service, or that its time is over. */
 static void of_many_workers_exactly_one_ejects_and_one_recovers(void) {
     lb_record record = {0};
     int ejected = 0, recovered = 0;
@@ -405,7 +405,38 @@ static void of_many_workers_exactly_one_ejects_and_one_recovers(void) {
     CHECK_EQ(recovered, 1);
 }
 
-/* Two workers saw the third failure of two streaks: each asked, the second finds the target out. */
+/* A worker stops for ever just before or just after its CAS, having written what stands before it. */
+static void a_worker_that_dies_between_two_writes_leaves_nothing_half_made(void) {
+    lb_outlier rule = tens;
+    rule.half_open = 1, rule.half_open_successes = 2;
+    lb_record ejecting = {.trial = 2};                           /* the trial is set, but nobody is ejected */
+    CHECK_EQ(count_all(&rule, &ejecting, "ss"), 0);
+    CHECK(!lb_outlier_on_trial(&rule, &ejecting));
+    lb_record ejected = {.trial = 2, .ejected_until_ns = 50};    /* ejected, but its multiplier has not been raised */
+    CHECK(!lb_outlier_eject(&rule, &ejected, 0, 40));
+    CHECK(lb_outlier_recover(&ejected, 50, false));
+    CHECK(lb_outlier_on_trial(&rule, &ejected));
+    CHECK(lb_outlier_eject(&rule, &ejected, 0, 60));
+    CHECK_EQ(lb_word_read(&ejected.ejected_until_ns), 60 + 10 * SECOND);
+    lb_record recovering = {.ejected_until_ns = 50, .recovered_ns = 50, .slow_since_ns = 50};      /* but still ejected */
+    CHECK_EQ(lb_record_off(&recovering), LB_OFF_EJECTED);
+    CHECK(lb_outlier_recover(&recovering, 70, false));
+    CHECK_EQ(lb_word_read(&recovering.slow_since_ns), 70);
+}
+
+/* A worker has read an old word, and the world has moved on: it ejects nobody twice and ends nothing that began anew. */
+static void a_stale_word_changes_nothing(void) {
+    lb_record record = {0};
+    uint64_t in_service = 0, first_end = 10 * SECOND + 5;
+    CHECK(lb_outlier_eject(&tens, &record, 0, 5));
+    CHECK(!lb_word_swap(&record.ejected_until_ns, &in_service, 99));         /* as a late eject would */
+    CHECK(lb_outlier_recover(&record, first_end, false));
+    CHECK(lb_outlier_eject(&tens, &record, 0, first_end + 1));
+    CHECK(!lb_word_swap(&record.ejected_until_ns, &first_end, 0));           /* as a late recover would */
+    CHECK_EQ(lb_word_read(&record.ejected_until_ns), 30 * SECOND + 6);
+}
+
+/* Two workers have each counted a fifth failure: both ask, the second finds the target out. */
 static void both_may_ask_but_one_ejects(void) {
     lb_outlier rule = lb_outlier_envoy;
     lb_record record = {0};
@@ -483,6 +514,8 @@ int main(void) {
     RUN(a_trial_needs_its_successes_in_a_row);
     RUN(without_half_open_there_is_no_trial);
     RUN(of_many_workers_exactly_one_ejects_and_one_recovers);
+    RUN(a_worker_that_dies_between_two_writes_leaves_nothing_half_made);
+    RUN(a_stale_word_changes_nothing);
     RUN(both_may_ask_but_one_ejects);
     RUN(the_rules_of_the_house_are_right);
     RUN(a_field_out_of_range_is_named);

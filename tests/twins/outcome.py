@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Outcome(NamedTuple):
-    """``ok``: the caller's own word; ``fault``: "connect", "timeout" or "garbled"; ``status``: of HTTP; each may be None."""
+    """``ok``: the caller's own word; ``fault``: "connect", "timeout", "garbled"; ``status``: of HTTP; or None."""
 
     ok: bool | None = None
     fault: str | None = None
