@@ -2,6 +2,7 @@
 
 import dataclasses
 import http
+import pathlib
 import pickle
 
 import pytest
@@ -268,3 +269,38 @@ def test_rules_are_values():
     assert active.headers == {"X-Probe": "1"}
     with pytest.raises(dataclasses.FrozenInstanceError):
         health.threshold = 5
+
+
+# ---- docs/howto/health.md --------------------------------------------------------------------------------------
+
+
+def rows(*header):
+    """The rows of the page's table with this header, as cells."""
+    page = (pathlib.Path(__file__).parent.parent / "docs" / "howto" / "health.md").read_text()
+    table = page.split(f"| {' | '.join(header)} |\n")[1].split("\n\n")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[1:]]
+
+
+def test_the_page_has_every_field_of_outlier_detection_with_its_defaults():
+    table = {name: (ours, envoys) for name, ours, envoys, _ in rows("field", "default", "Envoy's", "meaning")}
+    ours, envoys = dataclasses.asdict(Outlier()), dataclasses.asdict(Outlier.envoy())
+    assert table == {f"`{name}`": (str(ours[name]), str(envoys[name])) for name in ours}
+
+
+def ranges(text):
+    spans = [span.split("-") for span in text.split()]
+    return tuple(n for span in spans for n in range(int(span[0]), int(span[-1]) + 1))
+
+
+def test_the_page_has_every_field_of_the_checks_with_its_defaults():
+    active, passive = dataclasses.asdict(ActiveChecks()), dataclasses.asdict(PassiveChecks())
+    both = rows("field of both", "active", "passive", "meaning")
+    for name, of_active, of_passive, _ in both:
+        read = ranges if "statuses" in name else int
+        assert read(of_active) == active[name.strip("`")]
+        assert read(of_passive) == passive[name.strip("`")]
+    assert {name.strip("`") for name, *_ in both} == {*passive}
+    alone = {
+        name.strip("`"): default for name, default, _ in rows("field of active checks", "default", "meaning")
+    }
+    assert alone == {name: str(default) for name, default in active.items() if name not in passive}
