@@ -29,8 +29,11 @@ C_ARROWS = {
 }
 PYTHON_ARROWS = {
     "errors": set(),
-    "_core": {"errors"},
-    "options": {"errors"},  # what an upstream can be told; _core is handed them and asks their attributes
+    "_core": {"errors", "options", "healthrules"},  # options: what a plain word stands for, made when asked
+    "_checked": {"errors"},  # what settings are checked by
+    # What an upstream can be told; _core is handed them and asks their attributes.
+    "options": {"_checked", "errors"},
+    "healthrules": {"_checked", "errors"},
     "affinity": {"errors"},
     "filters": {"_core", "errors"},  # _core: a share of mirrored requests is a split
     "keys": {"_core", "errors"},
@@ -134,12 +137,12 @@ def test_a_python_room_looks_only_where_it_may(path):
     assert looks_into <= allowed, f"{room} may not look into {sorted(looks_into - allowed)}"
 
 
-def test_the_binding_imports_only_the_errors():
+def test_the_binding_imports_only_what_it_may():
     for path in sorted((CORE / "bind").rglob("*.p[yx]?")):
         imports = re.findall(
             r"^\s*(?:from|import)\s+lbcore\b\.?([\w.]*)(?!.* cimport )", path.read_text(), re.M
         )
-        assert set(imports) <= {"errors"}, name(path)
+        assert set(imports) <= PYTHON_ARROWS["_core"], name(path)
 
 
 def test_adapters_are_small_and_do_not_know_each_other():

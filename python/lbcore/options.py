@@ -10,23 +10,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from lbcore._checked import number as _number
+from lbcore._checked import shown as _shown
 from lbcore.errors import ConfigError
 
 MOST_WEIGHT = 1_000_000
 STEPS = 16
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
-
-def _number(name: str, value: object, low: float, high: float, *, whole: bool = False) -> None:
-    kind = "a whole number" if whole else "a number"
-    fits = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-    if not fits or not low <= value <= high:  # type: ignore[operator]
-        raise ConfigError(name, f"{_shown(value)} is not {kind} in {low:g}..{high:g}")
-
-
-def _shown(value: object) -> str:
-    text = repr(value) if not isinstance(value, int) or -(10**30) < value < 10**30 else "a huge number"
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 

@@ -17,10 +17,11 @@
  *   not SUCC. none    TIMEOUT       TIMEOUT    split: local + 1; else as 503                a timeout
  *   FAILURE   none    NONE          CONNECT    split: local + 1; else as 503                a tcp failure
  *
- * Outlier detection counts each in the window of its interval too, SUCCESS and statuses below 500 as successes; with split
- * those of local origin (CONNECT, TIMEOUT) stand outside of it.
- * Source  Envoy's outlier results: local origin is 503 or 504 where it is not split, a request that failed after an answer
- *         began is 500.  Kong's report_http_status, report_tcp_failure, report_timeout; status 0 is an http failure.
+ * Outlier detection counts each in the window of its interval too, SUCCESS and statuses below 500 as successes; with
+ * split those of local origin (CONNECT, TIMEOUT) stand outside of it.
+ * Source  Envoy's outlier results: local origin is 503 or 504 where it is not split, a request that failed after an
+ *         answer began is 500.  Kong's report_http_status, report_tcp_failure, report_timeout; status 0 is an http
+ *         failure.
  */
 #ifndef LBCORE_HEALTH_OUTCOME_H
 #define LBCORE_HEALTH_OUTCOME_H

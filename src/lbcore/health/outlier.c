@@ -152,7 +152,7 @@ static uint64_t remaining(const lb_outlier *rule, const lb_record *record, uint6
 static uint64_t grown(const lb_outlier *rule, uint64_t multiplier) {
     if (multiplier == 0 || rule->base_ns == 0) return 1;
     uint64_t room = rule->max_ns / rule->base_ns + (rule->max_ns % rule->base_ns != 0);
-    return multiplier <= room ? multiplier + 1 : multiplier;
+    return multiplier <= room && multiplier < UINT64_MAX ? multiplier + 1 : multiplier;
 }
 
 static uint64_t sum(uint64_t a, uint64_t b) { return a < UINT64_MAX - b ? a + b : UINT64_MAX; }

@@ -36,7 +36,7 @@ typedef struct lb_outlier {
     uint32_t consecutive_local;             /* connection errors and time-outs; only where split */
     bool split;                             /* local-origin failures are counted by themselves, not as 5xx */
     uint32_t enforce[LB_N_CAUSES];          /* by lb_cause: percent of ejections that are carried out, 0..100 */
-    uint64_t interval_ns;                   /* of the two statistical detectors, and of the credit for good conduct */
+    uint64_t interval_ns;                   /* of the statistical detectors, and of the credit for good conduct */
     uint64_t base_ns, max_ns, jitter_ns;    /* the length of an ejection */
     uint32_t max_percent;                   /* of the upstream's targets that may be out at once, 0..100 */
     bool always_one;                        /* one may always go */
@@ -44,8 +44,8 @@ typedef struct lb_outlier {
     uint32_t rate_factor_permille;          /* threshold = mean - factor / 1000 * population deviation */
     uint32_t failure_percent;               /* failure percentage: at or above; 0: off */
     uint32_t failure_hosts, failure_volume;
-    uint32_t half_open;                     /* after an ejection, calls at a time until `successes` in a row; 0: all */
-    uint32_t half_open_successes;
+    uint32_t half_open;                     /* after an ejection, calls at a time until enough succeeded; 0: all */
+    uint32_t half_open_successes;           /* in a row */
 } lb_outlier;
 
 #define LB_MAX_STREAK ((1u << 20) - 1)      /* where consecutive counts stop */
@@ -56,7 +56,7 @@ extern const lb_outlier lb_outlier_envoy;   /* Envoy's own defaults */
 extern const lb_outlier lb_outlier_off;
 
 /* All functions below want a rule that has passed this.
- * Errors: LB_ERR_CONFIG, "health.outlier.<field of the options>", value and range; durations are seconds there. */
+ * Errors: LB_ERR_CONFIG, "health.outlier.<field of the options>", value and range; durations in seconds. */
 lb_status lb_outlier_check(const lb_outlier *rule, lb_error *err);
 
 /* Count one outcome.  Which detectors ask for the target's ejection now; 0: none. */

@@ -5,7 +5,8 @@
  *
  * The tag is the interval's number: the first call of an interval starts its word afresh, nobody has to clear it.
  * Keeps   calls stop at LB_MAX_VOLUME, and successes with them: the rate stands.  A call of an interval that is older than
- *         what the word holds (a clock that went back, a worker that was stopped) is not counted.
+ *         what the word holds (a clock that went back, a worker that was stopped) is not counted: by up to 255, beyond that
+ *         it is the word that is old.  Tags come again after 2^24 intervals: 5 years of 10 s.
  */
 #ifndef LBCORE_HEALTH_WINDOW_H
 #define LBCORE_HEALTH_WINDOW_H

@@ -7,7 +7,7 @@
  *   marks     what a program or the operator said: set_health(false), disabled
  *   checks    counters and state of active and passive checks              health/checks.h
  *   streaks   consecutive failures by kind, window: the last intervals     health/outlier.h
- *   trial     a breaker that is half open                                  health/breaker.h
+ *   trial     a breaker that is half open                                  health/outlier.h
  *   pace      what latency policies have learnt                            policy/learn.h
  *
  * Keeps   all 0 is a healthy target of whom nothing is known.  A state changes by the CAS on its word: who wins it tells
