@@ -30,7 +30,7 @@ static void step(bool writes);
 #include "share/cursors.c"
 
 enum { WORKERS = 4, LINES = 2, PRINTS = 3, RUNS = 3000, DEEDS = 24, DEPTH = 4 };
-#define SEED 20240607u
+#define SEED 20249000u                      /* among these runs are some that find each known way to be wrong */
 
 static const lb_share_size size_of_all = {.max_targets = 16, .max_workers = WORKERS};
 

@@ -20,7 +20,7 @@ int main(void) {
 
 #include <pthread.h>
 
-enum { WORKERS = 4, LIVES = 12, ROUNDS = 400, NAMES = 24, UPS = 4, PRINTS = 20 };
+enum { WORKERS = 4, LIVES = 12, ROUNDS = 1500, NAMES = 24, UPS = 4, PRINTS = 20 };
 #define SEED 20240607u
 
 static const lb_share_size size_of_all = {.max_targets = 16, .max_workers = WORKERS};
@@ -56,7 +56,7 @@ static void seat_or_unseat(life *l) {
         l->me.b->unseat(l->me.share, was);
         l->place[i] = LB_NONE;
     } else if (l->me.b->seat(l->me.share, mark(i % UPS), mark(i), "up target", &l->place[i], NULL)) {
-        lb_counter_add(&all.n_refused, 1);                      /* 25 names want 16 places */
+        lb_counter_add(&all.n_refused, 1);                      /* 24 names, and one for life, want 16 places */
     }
     load_ends();
     if (l->place[i] != LB_NONE) lb_counter_add(&l->me.b->row(l->me.share)[l->place[i]], 1);
