@@ -77,7 +77,7 @@ static void join_or_part(life *l) {
 static void note(life *l, uint32_t print) {
     uint64_t line = (uint64_t)(l->cursor[print] - l->me.share->cursors) + 1, was = lb_word_read(&all.held[print]), now;
     do {
-        if ((uint32_t)was && was >> 32 != line) check_fail(__FILE__, __LINE__, "two lines of one print", (long long)line, (long long)(was >> 32));
+        if ((uint32_t)was) CHECK_EQ(was >> 32, line);
         now = line << 32 | ((uint32_t)was + 1);
     } while (!lb_word_swap(&all.held[print], &was, now));
 }
@@ -156,7 +156,9 @@ static void end_life(life *l) {
 }
 
 static void live(life *l) {
-    static void (*const deeds[])(life *) = {seat_or_unseat, join_or_part, hold_or_drop, hold_or_drop, hold_or_drop, look_around};
+    static void (*const deeds[])(life *) = {
+        seat_or_unseat, join_or_part, hold_or_drop, hold_or_drop, hold_or_drop, look_around,
+    };
     pthread_t caller;
     CHECK_EQ(pthread_create(&caller, NULL, make_calls, l), 0);
     for (uint32_t round = 0; round < ROUNDS; round++) {
