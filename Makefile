@@ -1,7 +1,7 @@
 # lbcore: one command per wish.
 #
 #   make demo     build everything, send real traffic through the proxy, print the shares
-#   make test     every test: C (plain, coverage, sanitizers, fuzz) and Python
+#   make test     every test: C (plain, coverage, sanitizers, threads, fuzz) and Python
 #
 #   make setup    the virtual environment with lbcore in it, no more
 #   make core     the C core and its tests alone; needs no Python headers
@@ -47,6 +47,7 @@ test: prerequisites
 	@$(STEP) core sh tools/core.sh core
 	@$(STEP) coverage sh tools/core.sh coverage
 	@$(STEP) sanitizers sh tools/core.sh sanitizers
+	@$(STEP) threads sh tools/core.sh threads
 	@$(STEP) fuzz sh tools/fuzz.sh 10
 	@$(STEP) -q pytest $(PY) -m pytest tests
 

@@ -4,6 +4,7 @@
 #   sh tools/core.sh core          optimised, as released
 #   sh tools/core.sh coverage      unoptimised; fails below 95 % of the core's lines (bind/ is Cython's)
 #   sh tools/core.sh sanitizers    AddressSanitizer and UndefinedBehaviorSanitizer
+#   sh tools/core.sh threads       ThreadSanitizer, the tests named *_threads alone
 set -eu
 
 PATH="$PWD/.venv/bin:$PATH"     # cmake, ninja and gcovr may come from the virtual environment
@@ -12,11 +13,14 @@ place=build/c-$variant
 jobs=${JOBS:-2}
 
 options=""
+target=all
+tests=.
 case $variant in
     core) ;;
     coverage) options="-DLBCORE_COVERAGE=ON -DCMAKE_BUILD_TYPE=Debug" ;;
     sanitizers) options="-DLBCORE_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo" ;;
-    *) echo "core.sh: core, coverage or sanitizers" >&2; exit 2 ;;
+    threads) options="-DLBCORE_SANITIZE=thread -DCMAKE_BUILD_TYPE=RelWithDebInfo"; target=tests_threads; tests=_threads ;;
+    *) echo "core.sh: core, coverage, sanitizers or threads" >&2; exit 2 ;;
 esac
 if command -v cmake >/dev/null 2>&1; then :; else
     echo "core.sh: no cmake; 'make setup' brings one, or install your system's" >&2
@@ -26,9 +30,9 @@ if [ ! -e $place/CMakeCache.txt ] && command -v ninja >/dev/null 2>&1; then opti
 
 # shellcheck disable=SC2086     # the options are words
 cmake -S . -B $place -DLBCORE_TESTS=ON $options >/dev/null
-cmake --build $place -j "$jobs" >"$place/build.log" || { cat "$place/build.log"; exit 1; }
+cmake --build $place -j "$jobs" --target $target >"$place/build.log" || { cat "$place/build.log"; exit 1; }
 if [ $variant = coverage ]; then find $place -name '*.gcda' -delete; fi
-ctest --test-dir $place --output-on-failure -j "$jobs"
+ctest --test-dir $place --output-on-failure -j "$jobs" -R "$tests"
 
 if [ $variant = coverage ]; then
     gcov=gcov

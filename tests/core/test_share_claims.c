@@ -30,7 +30,7 @@ static void step(bool writes);
 #include "share/cursors.c"
 
 enum { WORKERS = 4, LINES = 2, PRINTS = 3, RUNS = 3000, DEEDS = 24, DEPTH = 4 };
-#define SEED 20240607u
+#define SEED 20249000u                      /* among these runs are some that find each known way to be wrong */
 
 static const lb_share_size size_of_all = {.max_targets = 16, .max_workers = WORKERS};
 
@@ -65,6 +65,12 @@ static void check_one_line(uint32_t print, uint64_t stage) {
 static void hold_or_drop(uint32_t k) {
     uint32_t print = below(PRINTS);
     lb_cursor *had = all.held[k][print];
+    if (had && below(2)) {                                      /* once more, as a reload does */
+        CHECK(all.crew[k].b->cursor(all.crew[k].share, 4 * (uint64_t)(print + 1)) == had);
+        all.crew[k].b->drop(all.crew[k].share, had);
+        check_one_line(print, STAGE);
+        return;
+    }
     if (had) {
         all.held[k][print] = NULL;
         all.crew[k].b->drop(all.crew[k].share, had);

@@ -466,7 +466,7 @@ static void use_a_small_place(const char *dir) {
     staff me;
     CHECK_EQ(lb_segment_open(&segment, dir, "full", shape_of(&lb_share_default), 100, &fault), ENOSPC);
     CHECK(strstr(fault.reason, "no room for") != NULL);
-    char path[420];
+    char path[500];
     snprintf(path, sizeof path, "%s/lbcore-%lu-full", dir, (unsigned long)geteuid());
     CHECK(!exists(path));
     lb_share_size tight = {.max_targets = 1024, .max_workers = 64};         /* a head of 450 KiB, rows of 8 KiB */

@@ -20,7 +20,7 @@ int main(void) {
 
 #include <pthread.h>
 
-enum { WORKERS = 4, LIVES = 12, ROUNDS = 400, NAMES = 24, UPS = 4, PRINTS = 20 };
+enum { WORKERS = 4, LIVES = 12, ROUNDS = 1500, NAMES = 24, UPS = 4, PRINTS = 20 };
 #define SEED 20240607u
 
 static const lb_share_size size_of_all = {.max_targets = 16, .max_workers = WORKERS};
@@ -56,7 +56,7 @@ static void seat_or_unseat(life *l) {
         l->me.b->unseat(l->me.share, was);
         l->place[i] = LB_NONE;
     } else if (l->me.b->seat(l->me.share, mark(i % UPS), mark(i), "up target", &l->place[i], NULL)) {
-        lb_counter_add(&all.n_refused, 1);                      /* 25 names want 16 places */
+        lb_counter_add(&all.n_refused, 1);                      /* 24 names, and one for life, want 16 places */
     }
     load_ends();
     if (l->place[i] != LB_NONE) lb_counter_add(&l->me.b->row(l->me.share)[l->place[i]], 1);
@@ -77,7 +77,7 @@ static void join_or_part(life *l) {
 static void note(life *l, uint32_t print) {
     uint64_t line = (uint64_t)(l->cursor[print] - l->me.share->cursors) + 1, was = lb_word_read(&all.held[print]), now;
     do {
-        if ((uint32_t)was && was >> 32 != line) check_fail(__FILE__, __LINE__, "two lines of one print", (long long)line, (long long)(was >> 32));
+        if ((uint32_t)was) CHECK_EQ(was >> 32, line);
         now = line << 32 | ((uint32_t)was + 1);
     } while (!lb_word_swap(&all.held[print], &was, now));
 }
@@ -156,7 +156,9 @@ static void end_life(life *l) {
 }
 
 static void live(life *l) {
-    static void (*const deeds[])(life *) = {seat_or_unseat, join_or_part, hold_or_drop, hold_or_drop, hold_or_drop, look_around};
+    static void (*const deeds[])(life *) = {
+        seat_or_unseat, join_or_part, hold_or_drop, hold_or_drop, hold_or_drop, look_around,
+    };
     pthread_t caller;
     CHECK_EQ(pthread_create(&caller, NULL, make_calls, l), 0);
     for (uint32_t round = 0; round < ROUNDS; round++) {

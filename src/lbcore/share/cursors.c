@@ -6,6 +6,7 @@
  *        + 15   |                                                                     the only one of that print
  *                                                               print | LEAVING       being taken over by one user
  *
+ *   hold      what this worker holds already it finds in its own counts: nobody takes that over
  *   join      set my bit in users, then look at the print again: who takes a line over does it the other way round
  *   take      a line without users: CAS users 0 -> my bit; say LEAVING; look whether users is mine alone, else restore it
  *   settle    say TENTATIVE; go through the window: settled elsewhere -> join that; tentative elsewhere -> cancel it;
@@ -15,7 +16,8 @@
  * Source  the two flags of T. J. Dekker's mutual exclusion: each writes its own, then reads the other's.
  * Cost    O(window).  A line is 64 bytes: turns of two schedules never share one.
  * Keeps   everything here is sequentially consistent; only `turn` of a joined line is touched by pickers.  A user that
- *         dies leaves his bit until his row is swept, and a stage that the next taker overwrites.
+ *         dies leaves his bit until his row is swept, and a stage that the next taker overwrites.  Died he just when others
+ *         joined the line that he was taking over, it says LEAVING until they drop it: those that come later count alone.
  */
 #include "share/layout.h"
 
@@ -48,6 +50,15 @@ static bool join(lb_cursor *c, uint64_t print, uint64_t me) {
 static void leave(lb_share *share, lb_cursor *c, uint64_t me) {
     lb_word_note(&c->left, lb_word_add(&share->head->n_left, 1) + 1);
     atomic_fetch_and(&c->users, ~me);
+}
+
+/* By our own counts; its stage may be anything while somebody tries to take it over, and gives up. */
+static lb_cursor *hold(const lb_share *share, uint64_t print) {
+    for (uint32_t k = 0; k < WINDOW; k++) {
+        lb_cursor *c = line(share, print, k);
+        if (share->cursor_refs[c - share->cursors] && (atomic_load(&c->fingerprint) & ~(uint64_t)STAGE) == print) return c;
+    }
+    return NULL;
 }
 
 static lb_cursor *find(const lb_share *share, uint64_t print, uint64_t me) {
@@ -120,14 +131,13 @@ lb_cursor *lb_share_cursor(lb_share *share, uint64_t fingerprint) {
     uint32_t own = lb_share_own(share);
     if (own == LB_NONE) return NULL;
     uint64_t print = print_of(fingerprint), me = (uint64_t)1 << own;
-    for (uint32_t i = 0; i < TRIES; i++) {
-        lb_cursor *c = find(share, print, me);
+    lb_cursor *c = hold(share, print);
+    for (uint32_t i = 0; i < TRIES && !c; i++) {
+        c = find(share, print, me);
         if (!c) c = make(share, print, me);
-        if (!c) continue;
-        share->cursor_refs[c - share->cursors]++;
-        return c;
     }
-    return NULL;
+    if (c) share->cursor_refs[c - share->cursors]++;
+    return c;
 }
 
 void lb_share_drop(lb_share *share, lb_cursor *cursor) {
