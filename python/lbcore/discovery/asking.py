@@ -14,8 +14,8 @@ import dns.asyncresolver
 import dns.exception
 import dns.nameserver
 import dns.rcode
+import dns.rdatatype
 import dns.resolver
-import dns.ttl
 
 from lbcore.discovery.found import BACKOFF, Found
 from lbcore.discovery.names import Common, Family, Place, targets_of
@@ -158,23 +158,24 @@ class _Lookup:
                 backend=self._backend,
             )
         except dns.resolver.NXDOMAIN as error:
-            responses = [*error.kwargs["responses"].values()]
-            return Records((), _negative_ttl(responses[0].resolve_chaining().minimum_ttl), exists=False)
+            (response, *_) = error.kwargs["responses"].values()
+            return Records((), _negative_ttl(response), exists=False)
         except dns.resolver.LifetimeTimeout:
             raise LbcoreError(f"{name} {kind}: no answer within {self._timeout:g} s") from None
         except dns.resolver.NoNameservers as error:
             raise LbcoreError(f"{name} {kind}: {_said(error.kwargs['errors'])}") from None
         except dns.exception.DNSException as error:
             raise LbcoreError(f"{name} {kind}: {type(error).__name__}: {error}") from None
-        ttl = answer.chaining_result.minimum_ttl
         if answer.rrset is None:
-            return Records((), _negative_ttl(ttl))
-        return Records(tuple(answer.rrset), ttl)
+            return Records((), _negative_ttl(answer.response))
+        return Records(tuple(answer.rrset), answer.chaining_result.minimum_ttl)
 
 
-def _negative_ttl(ttl: float) -> float:
-    """RFC 2308: a negative answer without an SOA record is not to be kept; dnspython says the greatest TTL then."""
-    return 0.0 if ttl >= dns.ttl.MAX_TTL else ttl
+def _negative_ttl(response: Any) -> float:
+    """For how long "there is none" may be believed: as its SOA record says, without one not at all (RFC 2308, 5)."""
+    if not any(rrset.rdtype == dns.rdatatype.SOA for rrset in response.authority):
+        return 0.0
+    return float(response.resolve_chaining().minimum_ttl)
 
 
 def _said(errors: list[tuple[Any, ...]]) -> str:

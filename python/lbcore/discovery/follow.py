@@ -1,7 +1,7 @@
 """A follower: asks sources when they are due, for as long as it runs.
 
-It lives in the event loop that started it, or in a thread of its own.  Whichever: it ends by ``stop()``, ``aclose()``, or
-with its loop; it does not live on in a forked child; and the interpreter's exit does not wait for it.
+It lives in the event loop that started it, or in a thread of its own.  Whichever: it ends by ``stop()``, ``aclose()``,
+or with its loop; it does not live on in a forked child; and the interpreter's exit does not wait for it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Targets by name: the system's resolver, or DNS itself.
 
-Both answer every address of a name, as a target each.  Its identity is ``name@address:port``, so names may share an address;
-the order is that of priority, address and port, whatever the order of the records, so that keyed policies agree between
-machines.
+Both answer every address of a name, as a target each.  Its identity is ``name@address:port``, so names may share an
+address; the order is that of priority, address and port, whatever the order of the records, so that keyed policies
+agree between machines.
 """
 
 from __future__ import annotations
@@ -42,16 +42,14 @@ class Common(NamedTuple):
 
     name: str  # lower case, without a dot at its end
     labels: Mapping[str, str]
-    scheme: str | None
-    path: str
 
 
 def targets_of(common: Common, places: Iterable[Place]) -> tuple[Target, ...]:
     """A target for each address and port.
 
-    Priorities become the levels 0, 1, 2 by their order.  A weight of 0 becomes 1: RFC 2782 gives such a record "a very small
-    chance" beside others, and 0 would mean none.  Where two names of a service share address and port they are one
-    target, of the more urgent priority, with the sum of the weights there.
+    Priorities become the levels 0, 1, 2 by their order.  A weight of 0 becomes 1: RFC 2782 gives such a record "a very
+    small chance" beside others, and 0 would mean none.  Where two names of a service share address and port they are
+    one target, of the more urgent priority, with the sum of the weights there.
     """
     merged: dict[tuple[Address, int], Place] = {}
     for place in sorted(places, key=_order):
@@ -80,8 +78,6 @@ def _target(common: Common, place: Place, level: int) -> Target:
         weight=place.weight,
         priority=level,
         labels={"name": common.name, **host, **common.labels},
-        scheme=common.scheme,
-        path=common.path,
     )
 
 
@@ -141,15 +137,13 @@ def system(
     empty: WhenNone = "keep",
     weight: int = 1,
     labels: Mapping[str, str] | None = None,
-    scheme: str | None = None,
-    path: str = "",
 ) -> System:
     """The addresses of ``name`` (``host:port``) by the system's resolver: hosts file, search list and all.
 
-    It says no TTL, so it is asked every ``interval`` seconds (1..86400), in a thread; needs no extra.  ``family``: ``both``,
-    ``v4`` or ``v6``.  ``timeout`` in seconds.  ``empty="accept"``: a name without addresses, which this resolver does not
-    tell from one that does not exist, empties the upstream; else it is a failure.  ``weight``, ``labels``, ``scheme``,
-    ``path``: of every target.  Raises :class:`ConfigError`.
+    It says no TTL, so it is asked every ``interval`` seconds (1..86400), in a thread; needs no extra.  ``family``:
+    ``both``, ``v4`` or ``v6``.  ``timeout`` in seconds.  ``empty="accept"``: a name without addresses, which this
+    resolver does not tell from one that does not exist, empties the upstream; else it is a failure.  ``weight``
+    (1..1000000) and ``labels``: of every target.  Raises :class:`ConfigError`.
 
     >>> system("localhost:8080")
     system(localhost:8080)
@@ -158,7 +152,7 @@ def system(
     if port is None:
         raise ConfigError("name", f"{name!r} has no port; SRV records need discovery.dns()")
     seconds("interval", interval, 1.0, 86_400.0)
-    common = _checked(host, weight, labels, scheme, path, family=family, timeout=timeout, empty=empty)
+    common = _checked(host, weight, labels, family=family, timeout=timeout, empty=empty)
     return System(common, port, weight, family, interval, timeout, empty)
 
 
@@ -177,19 +171,17 @@ def dns(
     nxdomain: WhenNone = "keep",
     weight: int | None = None,
     labels: Mapping[str, str] | None = None,
-    scheme: str | None = None,
-    path: str = "",
 ) -> Dns:
     """The targets of ``name`` in DNS: its A and AAAA records if it has a port (``api.example.com:8080``), else its SRV
     records (``_http._tcp.example.com``), which say ports, priorities and weights.
 
     Asked again when the least TTL of the answer has passed, after at least ``floor`` and at most ``ceiling`` seconds
-    (0.1..86400 each).  ``family``: ``both``, ``v4`` or ``v6``.  ``nameservers``: addresses, with a port where it is not 53;
-    None: those of resolv.conf, read at each ask.  ``timeout``: seconds for all that one ask needs.
+    (0.1..86400 each).  ``family``: ``both``, ``v4`` or ``v6``.  ``nameservers``: addresses, with a port where it is not
+    53; None: those of resolv.conf, read at each ask.  ``timeout``: seconds for all that one ask needs.
 
     What is no answer (SERVFAIL, a time-out, for one of several lookups too) is a failure: what was stays.  So is a name
-    without records, and one that does not exist, unless ``empty="accept"`` or ``nxdomain="accept"``.  ``weight``, of every
-    address (default 1), is not for SRV.  ``labels``, ``scheme``, ``path``: of every target.
+    without records, and one that does not exist, unless ``empty="accept"`` or ``nxdomain="accept"``.  ``weight``, of
+    every address (default 1), is not for SRV.  ``labels``: of every target.
 
     Raises :class:`ConfigError`, and :class:`LbcoreError` if dnspython is not installed.
     """
@@ -199,8 +191,8 @@ def dns(
     seconds("floor", floor, 0.1, 86_400.0)
     seconds("ceiling", ceiling, floor, 86_400.0)
     weight = 1 if weight is None else weight
-    common = _checked(host, weight, labels, scheme, path, family=family, timeout=timeout, empty=empty)
-    _word("nxdomain", nxdomain, ("keep", "accept"))
+    common = _checked(host, weight, labels, family=family, timeout=timeout, empty=empty)
+    check_word("nxdomain", nxdomain, ("keep", "accept"))
     try:
         from lbcore.discovery.asking import Dns, nameserver
     except ModuleNotFoundError as error:
@@ -229,23 +221,21 @@ def dns(
 
 
 def _split(kind: str, name: str) -> tuple[str, int | None]:
-    """Host (lower case, no dot at its end) and port of ``host:port`` or ``host``."""
-    host, colon, port = name.rpartition(":") if isinstance(name, str) else ("", "", "")
-    try:
-        ip_address(
-            (host if host.startswith("[") else name).strip("[]") if not port.isdigit() else host.strip("[]")
-        )
-    except ValueError:
-        pass
-    else:
-        raise ConfigError("name", f"{name!r} is an address, which has nothing to ask for: discovery.static()")
+    """Host (lower case, no dot at its end) and port of ``host:port`` or ``host``.  Raises :class:`ConfigError`."""
+    what = "a host name or host:port" if kind == "dns" else "a host name with a port, host:port"
+    if not isinstance(name, str):
+        raise ConfigError("name", f"{name!r} is not {what}")
+    host, colon, port = name.rpartition(":")
+    for whole in (name, host):
+        if _is_ip(whole):
+            raise ConfigError(
+                "name", f"{name!r} is an address, which has nothing to ask for: discovery.static()"
+            )
     if not colon:
-        host = port if isinstance(name, str) else ""
+        host = name
     host = host.removesuffix(".").lower()
     if not NAME.fullmatch(host):
-        raise ConfigError(
-            "name", f"{name!r} is not a host name{' or' if kind == 'dns' else ' with a'} host:port"
-        )
+        raise ConfigError("name", f"{name!r} is not {what}")
     if not colon:
         return host, None
     if not (port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65_535):
@@ -253,27 +243,34 @@ def _split(kind: str, name: str) -> tuple[str, int | None]:
     return host, int(port)
 
 
+def _is_ip(text: str) -> bool:
+    try:
+        ip_address(text.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
 def _checked(
     host: str,
     weight: int,
     labels: Mapping[str, str] | None,
-    scheme: str | None,
-    path: str,
     *,
     family: str,
     timeout: float,
     empty: str,
 ) -> Common:
-    _word("family", family, tuple(FAMILIES))
-    _word("empty", empty, ("keep", "accept"))
+    check_word("family", family, tuple(FAMILIES))
+    check_word("empty", empty, ("keep", "accept"))
     seconds("timeout", timeout, 0.05, 300.0)
-    Target("a:1", weight=weight, labels=labels, scheme=scheme, path=path)  # raises what an ask would raise
+    Target("a:1", weight=weight, labels=labels)  # raises what an ask would raise
     if weight == 0:
         raise ConfigError("weight", "0 is not in 1..1000000: such a name would serve nothing")
-    return Common(host, dict(labels or {}), scheme, path)
+    return Common(host, dict(labels or {}))
 
 
-def _word(field: str, value: object, allowed: tuple[str, ...]) -> None:
+def check_word(field: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Raise :class:`ConfigError` unless ``value`` is one of ``allowed``."""
     if value not in allowed:
         raise ConfigError(field, f"{value!r} is none of {', '.join(allowed)}")
 
