@@ -15,8 +15,8 @@ import dns.rrset
 class Zone:
     """Records by (name, kind) as ``(ttl, [text, ...])``; ``asked`` is every question with its transport.
 
-    A name without any record does not exist.  ``rcodes``: what a (name, kind) or a name is answered instead; ``silent``:
-    those that are not answered at all; ``soa_ttl`` None leaves the SOA out of empty answers.
+    A name without any record does not exist.  ``rcodes``: what a (name, kind) or a name is answered instead;
+    ``silent``: those that are not answered at all; ``soa_ttl`` None leaves the SOA out of empty answers.
     """
 
     def __init__(self, records=None):

@@ -115,14 +115,8 @@ class Membership:
     def _tell(self, before: Sequence[Target], after: Sequence[Target]) -> None:
         old, new = {t.id for t in before}, {t.id for t in after}
         names = ", ".join(part.name for part in self._parts)
-        log.info(
-            "%s: %d targets by %s: %d new, %d gone",
-            self.upstream.name,
-            len(new),
-            names,
-            len(new - old),
-            len(old - new),
-        )
+        counts = len(new), len(new - old), len(old - new)
+        log.info("%s: targets now %d (%d new, %d gone) by %s", self.upstream.name, *counts, names)
 
 
 def _facts(t: Target) -> tuple[object, ...]:
