@@ -120,7 +120,11 @@ def test_a_wrong_line_is_named_with_its_place(tmp_path, text, problems):
 @pytest.mark.parametrize(
     ("name", "text", "problem"),
     [
-        ("t.yaml", "- a:1\n- address: b:1\n  wieght: 2\n", ":3:3: [1].wieght: is not known; did you mean weight?"),
+        (
+            "t.yaml",
+            "- a:1\n- address: b:1\n  wieght: 2\n",
+            ":3:3: [1].wieght: is not known; did you mean weight?",
+        ),
         ("t.yaml", "targets:\n- address: b:1\n  weight: -2\n", ":3:3: targets[0].weight: "),
         ("t.yaml", "- a:1\n- b\n", ":2:3: [1]: 'b' is not an address"),
         ("t.yaml", "- a:1\n- address: a\n", ":2:3: [1].address: 'a' is not an address"),

@@ -74,13 +74,6 @@ def test_a_clock_that_goes_back_does_not_prolong_the_wait():
     assert schedule.wait(0.0) == 60.0
 
 
-def test_at_once_is_at_once():
-    schedule = Schedule(random=Random(1))
-    schedule.answered(0.0, 60.0)
-    schedule.at_once()
-    assert schedule.wait(0.0) == 0.0
-
-
 @given(
     steps=st.lists(st.tuples(st.sampled_from(["answered", "failed"]), st.floats(0.001, 1e6)), max_size=30),
     seed=st.integers(0, 2**32 - 1),

@@ -224,17 +224,19 @@ class Follower:
             found = await self.sources[i].resolve()
             if self._stopped:
                 return
+            now = time.time()
             updated = self._members.answer(i, found)
         except Exception as error:
             if self._stopped:
                 return
+            now = time.time()
             self._schedules[i].failed(time.monotonic())
             updated = self._members.failure(i, error)
         else:
             self._schedules[i].answered(time.monotonic(), found.good_for)
-            self.answered = time.time()
+            self.answered = now
         if updated:
-            self.updated = time.time()
+            self.updated = now
         if self._members.complete and not self._ready.done():
             self._ready.set_result(None)
 

@@ -34,10 +34,6 @@ class Schedule:
         self._backoff = self._random.uniform(self.first, min(self.most, 3 * self._backoff))
         self._from, self._for = now, self._backoff
 
-    def at_once(self) -> None:
-        """Whatever was planned: it is due now."""
-        self._for = 0.0
-
     def wait(self, now: float) -> float:
         """Seconds until it is due; 0 if it is.  Never longer than was planned, also if the clock went back."""
         return max(0.0, min(self._for, self._from + self._for - now))
