@@ -210,7 +210,7 @@ class Follower:
 
     async def _follow(self, i: int) -> None:
         schedule, wake = self._schedules[i], self._wakes[i]
-        while True:
+        while not self._stopped:  # and not the cancellation alone: a source may swallow that
             while (seconds := schedule.wait(time.monotonic())) > 0 and not wake.is_set():
                 await _sleep(min(seconds, LONGEST_SLEEP), wake)
             wake.clear()
