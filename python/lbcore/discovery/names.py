@@ -122,7 +122,7 @@ class System:
             raise LbcoreError(f"{self._common.name}: {error.strerror}") from None
         except (OSError, UnicodeError) as error:
             raise LbcoreError(f"{self._common.name}: {error}") from None
-        return [ip_address(place[0]) for *_, place in found]
+        return [*dict.fromkeys(ip_address(place[0]) for *_, place in found)]  # a hosts file may say it twice
 
     def __repr__(self) -> str:
         return f"system({self._common.name}:{self._port})"
