@@ -204,9 +204,9 @@ def test_an_upstream_that_was_judged_down_as_a_whole_stays_so():
     up = upstream()
     members = Membership(up, ["dns"])
     members.answer(0, found("a:1"))
-    up.set_health("a:1", False)
+    eject(up, "a:1")  # one always may be
     members.answer(0, found(lbcore.Target("a:1", weight=2)))
-    assert up.pick_or_none() is None
+    assert up["a:1"].state == "ejected" and up.pick_or_none() is None
 
 
 def test_what_an_active_check_or_an_operator_took_out_stays_out():
