@@ -48,9 +48,11 @@ if TYPE_CHECKING:
     from lbcore.config import load
     from lbcore.engine import Engine
     from lbcore.keys import KeySource
-    from lbcore.options import Levels, Limits, SlowStart
+    from lbcore.healthrules import ActiveChecks, Health, Outlier, PassiveChecks
+    from lbcore.options import Levels, Limits, Shared, SlowStart
 
 __all__ = [
+    "ActiveChecks",
     "Affinity",
     "Answer",
     "Backend",
@@ -61,6 +63,7 @@ __all__ = [
     "Engine",
     "Event",
     "Hashed",
+    "Health",
     "KeySource",
     "LbcoreError",
     "Levels",
@@ -69,11 +72,14 @@ __all__ = [
     "NoKey",
     "NoRoute",
     "NoTarget",
+    "Outlier",
     "Param",
+    "PassiveChecks",
     "Policy",
     "Problem",
     "Route",
     "Router",
+    "Shared",
     "SlowStart",
     "Split",
     "Subset",
@@ -88,17 +94,29 @@ __all__ = [
 ]
 
 _LATER = {
+    "ActiveChecks": "lbcore.healthrules",
     "Affinity": "lbcore.affinity",
     "Engine": "lbcore.engine",
+    "Health": "lbcore.healthrules",
     "KeySource": "lbcore.keys",
     "Levels": "lbcore.options",
     "Limits": "lbcore.options",
+    "Outlier": "lbcore.healthrules",
+    "PassiveChecks": "lbcore.healthrules",
+    "Shared": "lbcore.options",
     "SlowStart": "lbcore.options",
     "load": "lbcore.config",
 }
 
 
+_ROOMS = ("adapters", "aio", "discovery", "filters", "health", "testing")  # as attributes: lbcore.health.start(...)
+
+
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        from importlib import import_module
+
+        return import_module(f"lbcore.{name}")
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -9,14 +9,16 @@ from types import TracebackType
 from typing import Any, Generic, Literal, Never, Self, TypeVar, final, overload
 
 from lbcore.affinity import Affinity
+from lbcore.healthrules import Health
 from lbcore.keys import KeySource
-from lbcore.options import Levels, Limits, SlowStart
+from lbcore.options import Levels, Limits, Shared, SlowStart
 
 _Item = TypeVar("_Item")
 _Key = str | bytes | int
 _Text = str | bytes
 _Headers = Mapping[str, str] | Iterable[tuple[_Text, _Text]]
-_Health = Literal["passive"] | None
+_Health = Health | Literal["passive"] | None
+_State = Literal["healthy", "unhealthy", "ejected", "held", "draining", "disabled", "removed"]
 _PathType = Literal["exact", "prefix"]
 
 core_version: str
@@ -133,17 +135,17 @@ class Target:
     def upstream(self) -> Upstream | None:
         """The upstream that this live target belongs to; None for a specification."""
     @property
-    def state(self) -> Literal["healthy", "unhealthy", "ejected", "draining", "removed"]:
+    def state(self) -> _State:
         """Why it is picked or not; "healthy" for a specification."""
     @property
     def until(self) -> float | None:
-        """When an ejection or a drain's deadline ends, on the upstream's clock; None: nothing ends by itself."""
+        """When an ejection, a pause or a drain's deadline ends, on the upstream's clock; None: nothing ends by itself."""
     @property
     def priority(self) -> int:
         """0 is served first."""
     @property
     def in_flight(self) -> int:
-        """Calls on this target not yet done."""
+        """Calls on this target not yet done, those of all workers where State is shared."""
     @property
     def index(self) -> int:
         """Its place in ``up.targets``; -1 for a specification or a removed target."""
@@ -151,6 +153,10 @@ class Target:
         """No new calls but those of its sessions, for ``deadline`` seconds from now (None: without end)."""
     def undrain(self) -> None:
         """Take new calls again."""
+    def disable(self) -> None:
+        """Out of service, its sessions too, until :meth:`enable`."""
+    def enable(self) -> None:
+        """Back in service, as far as its health allows."""
 
 _Exclude = Target | str | Iterable[Target | str]
 
@@ -160,7 +166,21 @@ class Event:
 
     def __init__(self, *args: Never, **kwargs: Never) -> None: ...
     @property
-    def kind(self) -> Literal["ejected", "recovered", "unhealthy", "healthy"]: ...
+    def kind(
+        self,
+    ) -> Literal[
+        "ejected",
+        "recovered",
+        "unhealthy",
+        "healthy",
+        "held",
+        "released",
+        "draining",
+        "drained",
+        "undrained",
+        "disabled",
+        "enabled",
+    ]: ...
     @property
     def upstream(self) -> str: ...
     @property
@@ -171,7 +191,15 @@ class Event:
     @property
     def until(self) -> float | None: ...
     @property
-    def failures(self) -> int: ...
+    def failures(self) -> int:
+        """In a row, that led to an ejection; 0: a statistical detector, or none."""
+    @property
+    def cause(self) -> str | None:
+        """The detector that ejected: the name of its field in :class:`Outlier`, "success_rate", "failure_percentage",
+        or "half_open" for a trial that failed."""
+    @property
+    def status(self) -> int | None:
+        """Of the answer that asked for a pause."""
 
 @final
 class Call:
@@ -201,8 +229,13 @@ class Call:
         latency: float | None = None,
         retry_after: float | str | None = None,
     ) -> None:
-        """Give the verdict; releases nothing.  An ``OSError`` or ``TimeoutError`` is a failure, any answer a success,
-        other errors neither."""
+        """Give the verdict; releases nothing.
+
+        A ``TimeoutError``, another ``OSError`` or one of the upstream's ``failures`` speaks against the target; other
+        errors and cancellation say nothing; an answer speaks for it, unless its status is one that the upstream's health
+        counts.  ``latency``: seconds.  ``retry_after`` (seconds, or a header's text) of a 429 or 503, or of no status,
+        holds the target for so long.
+        """
 
     def done(
         self,
@@ -254,7 +287,10 @@ class Upstream:
 
     ``targets`` are :class:`Target` or plain addresses; ``policy`` a name or a :class:`Policy`.  ``health="passive"``
     ejects after 3 consecutive connection errors or time-outs for 10 s, growing, at most half of the targets; None is
-    off.  ``seed`` makes picks repeatable (None: drawn from the system); ``clock`` returns monotonic seconds.
+    off; a :class:`Health` says more.  ``when_empty``: who serves when nobody is usable: "fail" nobody, "panic" all who
+    are not draining or disabled, "least_bad" who is back soonest.  ``shared``: a name (or :class:`Shared`) under which the
+    worker processes of this host keep State together.  ``failures``: exceptions besides OSError that speak against a
+    target.  ``seed`` makes picks repeatable (None: drawn from the system); ``clock`` returns monotonic seconds.
     Raises :class:`ConfigError`.
     """
 
@@ -268,16 +304,22 @@ class Upstream:
         limits: Limits | None = None,
         slow_start: SlowStart | None = None,
         affinity: Affinity | None = None,
-        when_empty: Literal["fail"] = "fail",
-        shared: None = None,
+        when_empty: Literal["fail", "panic", "least_bad"] = "fail",
+        shared: str | Shared | None = None,
         seed: int | None = None,
         clock: Callable[[], float] | None = None,
         levels: Levels | None = None,
+        failures: type[BaseException] | tuple[type[BaseException], ...] = (),
     ) -> Self: ...
     @property
     def name(self) -> str: ...
     @property
     def policy(self) -> Policy: ...
+    @property
+    def health(self) -> Health | None:
+        """What its targets are judged by; None: nobody is."""
+    @property
+    def failures(self) -> tuple[type[BaseException], ...]: ...
     @property
     def targets(self) -> tuple[Target, ...]: ...
     @property
@@ -356,7 +398,32 @@ class Upstream:
         """Change one weight (0..1000000) until the next update."""
 
     def set_health(self, target: Target | str, ok: bool, hold: bool = False) -> None:
-        """Mark a target (un)healthy; ``ok=True`` also ends an ejection."""
+        """Mark a target (un)healthy; ``ok=True`` also ends an ejection and a pause.  ``hold=True``: it stays unhealthy
+        whatever its checks say, until it is marked healthy."""
+
+    def checked(
+        self,
+        target: Target,
+        *,
+        status: int | None = None,
+        error: BaseException | None = None,
+        ok: bool | None = None,
+    ) -> None:
+        """The outcome of one active check, counted as the health's ``active`` says: ``status`` by its lists, a TimeoutError
+        as a time-out, another OSError as a tcp failure, ``ok`` as a success or an http failure.  Nothing for a target that
+        was removed."""
+
+    def takes_traffic(self, target: Target | str) -> bool:
+        """True if its checks say so, whatever else may keep it out."""
+
+    def may_probe(self) -> bool:
+        """True if this worker is the one that probes the targets, or becomes it now: with shared State a host has one."""
+
+    def give_up_probing(self) -> None:
+        """Let another worker of the host probe."""
+
+    def watch(self, watcher: Callable[[], object] | None) -> None:
+        """Have ``watcher()`` called when a call ended or a target may be had that could not before; None: nobody is."""
 
     def advance(self) -> None:
         """Fire what is due.  Calls do this by themselves; it serves programs that watch events without calls."""
@@ -367,7 +434,9 @@ class Upstream:
     def stats(self) -> dict[str, Any]:
         """Figures of this moment.
 
-        ``name policy n_targets n_usable in_flight ejected levels`` (percent by priority) ``events_dropped targets``.
+        ``name policy n_targets n_usable in_flight own_in_flight workers ejected levels`` (percent by priority)
+        ``events_dropped targets``.  ``in_flight`` counts the calls of all workers, ``own_in_flight`` those of this
+        process; ``workers`` has ``pid since in_flight n_targets`` of each where State is shared.
         """
 
 @final
@@ -383,6 +452,30 @@ class Subset:
     def targets(self) -> tuple[Target, ...]:
         """Its targets at this moment, in the order of the upstream's."""
     def __len__(self) -> int: ...
+
+@final
+class Segment:
+    """The memory that the workers of a host share under one name; for tools that look in from outside."""
+
+    def __new__(cls, name: str, dir: str, max_targets: int, max_workers: int) -> Self: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def dir(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def max_targets(self) -> int: ...
+    @property
+    def max_workers(self) -> int: ...
+    def workers(self) -> list[dict[str, Any]]:
+        """Who uses it: ``pid since in_flight n_targets`` of each."""
+    def places(self) -> list[dict[str, Any]]:
+        """Every target in use: ``place upstream target state until in_flight n_workers``."""
+    def drain(self, place: int, deadline: float | None = None) -> bool:
+        """Let a target take no new calls but those of its sessions, ``deadline`` seconds long (None: without end).  False
+        where nobody uses the place."""
+    def undrain(self, place: int) -> bool: ...
 
 @final
 class Attempts:
@@ -414,11 +507,17 @@ class Split:
 
     ``by="key"``: the key says the backend, by weight, and keeps it while weights allow (the table of ``hash``).  A
     key is handed to the upstreams whose policy uses it; one that nobody uses is warned of.
-    ``previous`` hands over what each backend is owed (matched by upstream name), as a reload does.
+    ``previous`` hands over what each backend is owed (matched by upstream name), as a reload does.  ``name``: where the
+    upstreams share State, what the other workers know the split by: they then take its turns together.
     """
 
     def __new__(
-        cls, backends: Iterable[Backend], by: Literal["key"] | None = None, *, previous: Split | None = None
+        cls,
+        backends: Iterable[Backend],
+        by: Literal["key"] | None = None,
+        *,
+        previous: Split | None = None,
+        name: str | None = None,
     ) -> Self: ...
     @property
     def by(self) -> str | None: ...
