@@ -87,9 +87,15 @@ static inline void *new_board(size_t bytes) {
 
 static inline void nap_us(long us) { nanosleep(&(struct timespec){.tv_nsec = us * 1000}, NULL); }
 
-/* Wait until a word of a board has reached a value. */
+/* Wait until a word of a board has reached a value.  A check fails, and all is over, where that takes too long. */
 static inline void await(lb_word *word, uint64_t value) {
-    while (lb_word_read(word) < value) nap_us(50);
+    uint64_t end_ms = lb_segment_now_ms() + LIFE_S * 500;
+    while (lb_word_read(word) < value) {
+        nap_us(50);
+        if (lb_segment_now_ms() < end_ms) continue;
+        check_fail(__FILE__, __LINE__, "somebody does not come", (long long)lb_word_read(word), (long long)value);
+        exit(1);
+    }
 }
 
 static inline pid_t spawn(void (*work)(void *board, uint32_t i), void *board, uint32_t i) {

@@ -520,6 +520,7 @@ static void a_full_window_gives_none_then_the_longest_unused(void) {
     lb_cursor *cursor[16];
     for (uint64_t i = 0; i < 16; i++) cursor[i] = cursor_of(w, 4 * (i + 10));
     CHECK(cursor_of(w, 4000) == NULL);
+    w->b->drop(w->share, NULL);
     for (uint32_t i = 0; i < 3; i++) w->b->drop(w->share, cursor[(5 + 7 * i) % 16]);    /* 5, 12, 3 */
     CHECK(cursor_of(w, 4 * 22) == cursor[12]);
     w->b->drop(w->share, cursor[12]);                           /* 5, 3, 12 */

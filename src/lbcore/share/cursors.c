@@ -141,6 +141,7 @@ lb_cursor *lb_share_cursor(lb_share *share, uint64_t fingerprint) {
 }
 
 void lb_share_drop(lb_share *share, lb_cursor *cursor) {
+    if (!cursor) return;
     uint32_t *refs = &share->cursor_refs[cursor - share->cursors];
     if (*refs == 0 || --*refs > 0) return;
     leave(share, cursor, (uint64_t)1 << lb_share_own(share));

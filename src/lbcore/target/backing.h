@@ -51,7 +51,7 @@ typedef struct lb_backing {
     /* The cursor of a schedule that all workers compute alike; NULL where none is to be had: it is then private.
      * cursor() counts one user more in this process, drop() one less. */
     lb_cursor *(*cursor)(void *context, uint64_t fingerprint);
-    void (*drop)(void *context, lb_cursor *cursor);
+    void (*drop)(void *context, lb_cursor *cursor);             /* accepts NULL */
 
     /* Once a second: take the rows of workers that died, and what stands in them, out of use.  True if any was. */
     bool (*sweep)(void *context);
