@@ -35,7 +35,8 @@ PYTHON_ARROWS = {
     "keys": {"_core", "errors"},
     "engine": {"_core", "errors", "keys", "options"},
     "config": {"engine", "errors"},
-    "health": {"engine", "errors"},
+    "healthrules": {"errors"},  # plain values, as options
+    "health": {"engine", "errors", "healthrules"},
     "discovery": {"engine", "errors"},
     "observe": {"engine", "errors"},
     "adapters": {"_core", "engine", "errors"},  # _core: they are handed upstreams and calls, not only engines

@@ -181,6 +181,7 @@ class _Run:
         self._loop = loop
         self._main = loop.create_task(self._check(), name="lbcore-health")
         _runs.add(self)
+        self._main.add_done_callback(lambda _: _runs.discard(self))
         return self._main
 
     def _in_thread(self) -> None:
@@ -215,7 +216,6 @@ class _Run:
                 probe.cancel()
             await asyncio.gather(*probes, return_exceptions=True)
             await asyncio.sleep(0)  # sockets close in the loop's next turn
-            _runs.discard(self)
 
     def _start_due(self) -> None:
         probes: list[Probe] = []
