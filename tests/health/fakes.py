@@ -99,13 +99,18 @@ def on_loop(test):
 async def serving(handle, host="127.0.0.1", tls=None):
     """A server on a free port whose connections are given to ``handle(reader, writer)``; gives its address."""
 
+    tasks = set()
+
     async def begin(reader, writer):
+        tasks.add(asyncio.current_task())
         try:
             await handle(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
+        except asyncio.CancelledError:
+            writer.transport.abort()  # and no more: asyncio 3.11 would log that a connection's task was cancelled
         finally:
-            writer.transport.abort() if writer.is_closing() else writer.close()
+            writer.close()
 
     server = await asyncio.start_server(begin, host, 0, ssl=tls)
     port = server.sockets[0].getsockname()[1]
@@ -113,6 +118,10 @@ async def serving(handle, host="127.0.0.1", tls=None):
         yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     finally:
         server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # sockets close in the loop's next turn
 
 
 def answering(*pieces, heard=None):
