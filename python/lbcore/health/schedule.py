@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -194,7 +193,7 @@ class Watch:
         self._probing = False  # we are this host's prober
         self._entries: dict[str, Entry] = {}
         self._n_in_flight = 0
-        self._parked: deque[Item] = deque()
+        self._parked: list[Item] = []  # a heap as Queue's
 
     def look(self, now: float) -> None:
         """See who came, went or turned over, and whether it is ours to probe them."""
@@ -230,7 +229,7 @@ class Watch:
     def begin(self, item: Item, now: float) -> Probe | None:
         """The probe of what is due; None, and it waits, while ``concurrency`` probes are in flight."""
         if self._n_in_flight >= self.checks.concurrency:
-            self._parked.append(item)
+            heapq.heappush(self._parked, item)
             return None
         entry = item[2]
         entry.due, entry.idle = NEVER, False
@@ -255,7 +254,7 @@ class Watch:
     def _unpark(self) -> None:
         """Let as many try again as there are places; what is stale meanwhile gives its place to the next ``look``."""
         for _ in range(min(len(self._parked), self.checks.concurrency - self._n_in_flight)):
-            self._queue.put(self._parked.popleft())
+            self._queue.put(heapq.heappop(self._parked))
 
     def _turn(self, entry: Entry, now: float, phase: float) -> None:
         """Plan the entry anew if it is new or takes traffic otherwise than before; ``phase``: of the first interval."""
