@@ -34,7 +34,7 @@ def upstream(*addresses, name="api", **settings):
 def listening():
     """The address of a socket that listens: its backlog takes what connects."""
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as server:
-        yield "127.0.0.1:{}".format(server.getsockname()[1])
+        yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
 def heard_in_loop(up, n):
@@ -120,7 +120,9 @@ def test_without_a_loop_it_says_what_to_do():
 
 @pytest.mark.parametrize("thread", [True, False])
 def test_what_cannot_be_checked_is_refused_at_the_start(thread):
-    engine = FakeEngine(upstream("127.0.0.1:1"), upstream("127.0.0.1:1", name="bad", type="http", http_path="x"))
+    engine = FakeEngine(
+        upstream("127.0.0.1:1"), upstream("127.0.0.1:1", name="bad", type="http", http_path="x")
+    )
     with pytest.raises(ConfigError, match=r"bad\.health\.active\.http_path"):
         lbcore.health.start(engine, thread=thread)
     assert not our_threads()
@@ -295,6 +297,28 @@ async def test_a_name_that_takes_long_holds_up_nobody_else_and_has_one_lookup(mo
         answer.set()
         while (slow, True) not in up.heard:
             await heard_in_loop(up, 1)
+
+
+@on_loop
+async def test_lookups_are_limited_and_who_waits_has_its_turn(monkeypatch):
+    answer, looked_up = threading.Event(), []
+
+    def getaddrinfo(host, port, *args, flags=0, **kwargs):
+        if flags:
+            raise socket.gaierror
+        looked_up.append(host)
+        answer.wait(20)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    resolver = _connect.Resolver()
+    asked = [asyncio.create_task(resolver.addresses(f"h{i}.example", i)) for i in range(100)]
+    while len(looked_up) < _connect.MAX_LOOKUPS:
+        await asyncio.sleep(0)
+    assert len([t for t in our_threads() if t.name == "lbcore-lookup"]) == _connect.MAX_LOOKUPS
+    answer.set()
+    found = await asyncio.gather(*asked)
+    assert [addresses[0][1] for addresses in found] == [("127.0.0.1", i) for i in range(100)]
 
 
 @pytest.mark.parametrize("name", ["no-such-host.invalid", "a" * 70 + ".example", "a..b", "-"])

@@ -92,7 +92,10 @@ async def test_the_call():
         ({"body": b"\0\0\0\0\2\x08\3"}, "SERVICE_UNKNOWN"),
         ({"body": b"\0\0\0\0\0"}, "UNKNOWN"),
         ({"body": b"\0\0\0\0\2\x08\x09"}, "status 9"),
-        ({"body": None, "trailers": [("grpc-status", "12"), ("grpc-message", "no such")]}, "grpc-status 12: no such"),
+        (
+            {"body": None, "trailers": [("grpc-status", "12"), ("grpc-message", "no such")]},
+            "grpc-status 12: no such",
+        ),
         ({"body": SERVING, "trailers": [("grpc-status", "14")]}, "grpc-status 14"),
         ({"body": SERVING, "trailers": [("x", "y")]}, "grpc-status missing"),
         ({"body": None, "status": "503", "trailers": []}, "status 503"),
@@ -224,7 +227,9 @@ server.stop(None)
 def grpcio():
     """The address of grpcio's server.  In a process of its own: its threads and our tests' forks do not mix."""
     pytest.importorskip("grpc", reason="needs grpcio")
-    process = subprocess.Popen([sys.executable, "-c", GRPCIO], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", GRPCIO], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     try:
         yield f"127.0.0.1:{int(process.stdout.readline())}"
     finally:
@@ -232,11 +237,10 @@ def grpcio():
 
 
 @pytest.mark.parametrize(
-    ("service", "ok", "reason"), [("", True, ""), ("down", False, "NOT_SERVING"), ("other", False, "grpc-status 5")]
+    ("service", "ok", "reason"),
+    [("", True, ""), ("down", False, "NOT_SERVING"), ("other", False, "grpc-status 5")],
 )
 def test_grpcio_answers(grpcio, service, ok, reason):
     outcome = asyncio.run(probe(grpcio, grpc_service=service))
     assert outcome.ok is ok, str(outcome)
     assert reason in outcome.reason
-
-

@@ -228,7 +228,12 @@ LARGE = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
         (chunked(end=b"no size\r\n"), False),
         ([*chunked(end=b"3\r\nabcd\r\n")], False),
         ([b"HTTP/1.1 302 Found\r\nContent-Length: 5\r\n\r\nhello"], True),
-        ([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n5\r\nhello\r\n0\r\n\r\n"], True),
+        (
+            [
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+            ],
+            True,
+        ),
     ],
 )
 @on_loop
@@ -250,7 +255,9 @@ async def test_a_text_is_found_before_the_body_ends():
         assert (await probe(address, body_match="hello")).status == 200
 
 
-@pytest.mark.parametrize("pieces", [[b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhell"], chunked(b"hell", end=b"5\r\n")])
+@pytest.mark.parametrize(
+    "pieces", [[b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhell"], chunked(b"hell", end=b"5\r\n")]
+)
 @on_loop
 async def test_a_body_that_breaks_off_is_a_tcp_failure(pieces):
     assert isinstance((await of(*pieces, body_match="hello")).error, ConnectionError)

@@ -1,5 +1,6 @@
 """When probes are due: time is an argument."""
 
+import itertools
 import logging
 import random
 import time
@@ -47,7 +48,7 @@ def times(seen, id):
 
 def gaps(seen, id):
     at = times(seen, id)
-    return [b - a for a, b in zip(at, at[1:], strict=False)]
+    return [b - a for a, b in itertools.pairwise(at)]
 
 
 def three(**settings):
@@ -178,7 +179,9 @@ def test_who_may_serve_again_is_probed(state):
     assert times(run(scheduler(up), 30.0), "a:1")
 
 
-@pytest.mark.parametrize("change", ["removed", "replaced", "readdressed", "upstream gone", "checks changed", "taken over"])
+@pytest.mark.parametrize(
+    "change", ["removed", "replaced", "readdressed", "upstream gone", "checks changed", "taken over"]
+)
 def test_what_a_probe_of_another_target_says_is_dropped(change):
     up = FakeUpstream(["a:1"], checks())
     engine = FakeEngine(up)
@@ -353,7 +356,9 @@ class Twin:
         self.n_planned = len(phases)
 
     def tick(self, now):
-        ready = sorted((when, id) for id, when in self.due.items() if when[0] <= now and id not in self.flying)
+        ready = sorted(
+            (when, id) for id, when in self.due.items() if when[0] <= now and id not in self.flying
+        )
         begun = [id for _, id in ready[: self.concurrency - len(self.flying)]]
         self.flying.update(dict.fromkeys(begun, now))
         return begun
@@ -367,12 +372,18 @@ class Twin:
 def test_the_twin_probes_the_same_at_the_same_times(seed):
     print(f"seed {seed}")
     rng = random.Random(seed)
-    up = FakeUpstream([f"t{i}:1" for i in range(rng.randrange(1, 30))], checks(concurrency=rng.randrange(1, 5)))
+    up = FakeUpstream(
+        [f"t{i}:1" for i in range(rng.randrange(1, 30))], checks(concurrency=rng.randrange(1, 5))
+    )
     takes = {t.id: rng.randrange(0, 160) / 8 for t in up.targets}  # up to two intervals: they queue
     schedule = scheduler(up, seed=seed)
     begun = schedule.tick(0.0)
-    phases = {item[2].target.id: item[2].due for item in sorted(schedule._queue._heap, key=lambda item: item[1])}
-    twin = Twin({**dict.fromkeys((p.target.id for p in begun), 0.0), **phases}, 10.0, up.health.active.concurrency)
+    phases = {
+        item[2].target.id: item[2].due for item in sorted(schedule._queue._heap, key=lambda item: item[1])
+    }
+    twin = Twin(
+        {**dict.fromkeys((p.target.id for p in begun), 0.0), **phases}, 10.0, up.health.active.concurrency
+    )
     ours, flying = [(0.0, p.target.id) for p in begun], [(takes[p.target.id], p) for p in begun]
     obvious = [(0.0, id) for id in twin.tick(0.0)]
     for i in range(1, 4000):

@@ -12,10 +12,12 @@ import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from weakref import WeakSet
 
 Found = list[tuple[int, tuple[str, int] | tuple[str, int, int, int]]]  # family, address
+
+MAX_LOOKUPS = 32  # at a time, each in a thread; the next waits as long as its probe may take
 
 # Those of probes in flight, for a child to close after a fork: its copy would keep the connection open.
 _sockets: WeakSet[socket.socket] = WeakSet()
@@ -29,13 +31,11 @@ class Resolver:
 
     async def addresses(self, host: str, port: int) -> Found:
         """Where ``host`` (a name or an IP address) listens.  Raises ``OSError``."""
-        try:
+        with suppress(OSError, UnicodeError):  # a name, then
             return _lookup(host, port, socket.AI_NUMERICHOST)
-        except (OSError, UnicodeError):
-            pass
-        running = self._running.get((host, port))
-        if running is None:
-            running = self._begin(host, port)
+        while (host, port) not in self._running and len(self._running) >= MAX_LOOKUPS:
+            await asyncio.wait(self._running.values(), return_when=asyncio.FIRST_COMPLETED)
+        running = self._running.get((host, port)) or self._begin(host, port)
         return await asyncio.shield(running)  # the time-out is one probe's; others may be waiting
 
     def _begin(self, host: str, port: int) -> asyncio.Future[Found]:
@@ -58,13 +58,11 @@ class Resolver:
                 error = failed
             except UnicodeError as failed:  # not a name at all
                 error = OSError(f"{host!r} is not a host name: {failed}")
-            try:
+            with suppress(RuntimeError):  # the loop may have ended
                 loop.call_soon_threadsafe(end, found, error)
-            except RuntimeError:
-                pass  # the loop has ended
 
-        self._running[host, port] = future
         threading.Thread(target=run, name="lbcore-lookup", daemon=True).start()
+        self._running[host, port] = future  # end() comes with a later turn of the loop
         return future
 
 

@@ -1,7 +1,8 @@
 """The gRPC health check: one call of ``grpc.health.v1.Health/Check``, over HTTP/2 by the ``h2`` library.
 
-Source  grpc/health/v1/health.proto; gRPC over HTTP/2 (PROTOCOL-HTTP2).  Both messages have one field, so they are written
-and read here.  h2 and not grpcio: it does no I/O, so time-outs, cancellation and forks are those of the other probes.
+Source  grpc/health/v1/health.proto; gRPC over HTTP/2 (PROTOCOL-HTTP2).  Both messages have one field, so they are
+written and read here.  h2 and not grpcio: it does no I/O, so time-outs, cancellation and forks are those of the other
+probes; grpcio has threads of its own, which a fork breaks.
 """
 
 from __future__ import annotations

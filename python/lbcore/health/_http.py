@@ -1,14 +1,14 @@
 """The HTTP/1.1 that a probe needs: one request, the status of its answer, and the beginning of its body.
 
-Source  RFC 9112.  A redirect is not followed: its status is the answer.  Interim answers (1xx other than 101) are passed
-over.  Nothing is kept open, nothing is sent with a body, and no more is read than says whether the target is well.
+Source  RFC 9112.  A redirect is not followed: its status is the answer.  Interim answers (1xx other than 101) are
+passed over.  Nothing is kept open, nothing is sent with a body, and no more is read than says how the target is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 MAX_HEAD_BYTES = 32 * 1024  # of all heads of one answer, interim ones too
@@ -29,7 +29,13 @@ class Request:
     def __init__(self, method: str, path: str, headers: Mapping[str, str]) -> None:
         if not _TOKEN.fullmatch(method):
             raise ValueError(f"http_method: {method!r} is not a method")
-        if not path.startswith("/") or not path.isascii() or not path.isprintable() or " " in path or "#" in path:
+        if (
+            not path.startswith("/")
+            or not path.isascii()
+            or not path.isprintable()
+            or " " in path
+            or "#" in path
+        ):
             raise ValueError(f"http_path: {path!r} is not a path: / and printable ASCII without space and #")
         self.method = method
         self._host = next((value for name, value in headers.items() if name.lower() == "host"), None)
@@ -114,7 +120,7 @@ class Answer:
                 raise Garbage(f"content-length: {value[:40]!r}")
             self._length = int(value)
 
-    async def _body(self) -> AsyncIterator[bytes]:
+    async def _body(self) -> AsyncGenerator[bytes]:
         """RFC 9112 6.3: a coding wins over a length, and without both the body ends with the connection."""
         if self._method == "HEAD" or self._status in (204, 304):
             return
@@ -128,9 +134,11 @@ class Answer:
             while piece := await self._reader.read(MAX_BODY_BYTES):
                 yield piece
 
-    async def _chunks(self) -> AsyncIterator[bytes]:
+    async def _chunks(self) -> AsyncGenerator[bytes]:
         while True:
-            self._left = MAX_HEAD_BYTES  # for each line of sizes; how many there are is limited by the body's bytes
+            self._left = (
+                MAX_HEAD_BYTES  # for each line of sizes; how many there are is limited by the body's bytes
+            )
             size = _SIZE.fullmatch(await self._line())
             if not size:
                 raise Garbage("a chunk without its size")
@@ -142,7 +150,7 @@ class Answer:
             if await self._line():
                 raise Garbage("a chunk that is longer than its size")
 
-    async def _exactly(self, n_bytes: int) -> AsyncIterator[bytes]:
+    async def _exactly(self, n_bytes: int) -> AsyncGenerator[bytes]:
         while n_bytes:
             piece = await self._reader.read(min(n_bytes, MAX_BODY_BYTES))
             if not piece:

@@ -1,7 +1,7 @@
 """Runs the probes that are due: as tasks of an event loop that is there, or in a daemon thread with a loop of its own.
 
-After a fork the child has no checker: threads and loops stay with the parent.  ``running`` is False there, and ``start()``
-begins anew, in a gunicorn ``post_fork`` hook, say.
+After a fork the child has no checker: threads and loops stay with the parent.  ``running`` is False there, and
+``start()`` begins anew, in a gunicorn ``post_fork`` hook, say.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import atexit
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from random import Random
-from typing import Any, Self
+from typing import Self
 
 from lbcore.engine import log
 from lbcore.errors import LbcoreError
@@ -125,7 +126,9 @@ class _Run:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[None] | None = None
         self._thread: threading.Thread | None = None
-        self._ready = threading.Event()  # the thread has a loop and a task that can be cancelled, or has failed
+        self._ready = (
+            threading.Event()
+        )  # the thread has a loop and a task that can be cancelled, or has failed
         self._forked = False  # this is a child's copy
         self._failed = ""  # what was logged last: what fails 4 times a second is told once
 
@@ -138,7 +141,9 @@ class _Run:
         try:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
-            raise LbcoreError("start: no event loop is running: call it inside of one, or with thread=True") from None
+            raise LbcoreError(
+                "start: no event loop is running: call it inside of one, or with thread=True"
+            ) from None
         self._begin(self._loop)
 
     def begin_thread(self) -> None:
@@ -155,10 +160,8 @@ class _Run:
         if _running_loop() is self._loop:
             self._main.cancel()
             return
-        try:
+        with suppress(RuntimeError):  # the loop may have ended, and the tasks with it
             self._loop.call_soon_threadsafe(self._main.cancel)
-        except RuntimeError:
-            pass  # the loop has ended, and the tasks with it
         if self._thread is not None:
             self._thread.join(timeout)
 
@@ -205,11 +208,9 @@ class _Run:
             while True:
                 self._wake.clear()
                 self._start_due()
-                try:
+                with suppress(TimeoutError):
                     async with asyncio.timeout(self._scheduler.next_tick() - self._clock()):
                         await self._wake.wait()
-                except TimeoutError:
-                    pass
         finally:
             probes = list(self._probes)
             for probe in probes:
@@ -219,7 +220,7 @@ class _Run:
 
     def _start_due(self) -> None:
         probes: list[Probe] = []
-        with _Guard(self, "looking for what is due"):
+        with self._going_on("looking for what is due"):
             probes = self._scheduler.tick(self._clock())
         for probe in probes:
             task = asyncio.get_running_loop().create_task(self._probe(probe))
@@ -228,32 +229,20 @@ class _Run:
 
     async def _probe(self, probe: Probe) -> None:
         outcome = await probe.run()
-        with _Guard(self, f"telling {probe.upstream.name} of {probe.target.id}"):
+        with self._going_on(f"telling {probe.upstream.name} of {probe.target.id}"):
             self._scheduler.finish(probe, outcome, self._clock())
         self._wake.set()
 
-    def failed(self, doing: str, error: Exception) -> None:
-        said = f"{doing}: {error!r}"
-        if said != self._failed:
-            self._failed = said
-            log.error("active checks: %s", said, exc_info=error)
-
-
-class _Guard:
-    """What is not to end the checks is logged, and they go on."""
-
-    def __init__(self, run: _Run, doing: str) -> None:
-        self._run = run
-        self._doing = doing
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _type: Any, error: BaseException | None, _traceback: Any) -> bool:
-        if isinstance(error, Exception):
-            self._run.failed(self._doing, error)
-            return True
-        return False
+    @contextmanager
+    def _going_on(self, doing: str) -> Iterator[None]:
+        """What goes wrong inside, in an upstream or a clock, is logged, and the checks go on."""
+        try:
+            yield
+        except Exception as error:
+            said = f"{doing}: {error!r}"
+            if said != self._failed:
+                self._failed = said
+                log.exception("active checks: %s", said)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
@@ -274,10 +263,10 @@ def start(
 ) -> Checker:
     """Begin to probe the targets of ``source``, an engine (whose reloads are followed) or an upstream.
 
-    It runs in the running event loop, or with ``thread=True`` in a daemon thread with a loop of its own.  Every ``period``
-    seconds it looks for upstreams and targets that came, went, or take traffic otherwise than before.  ``clock`` gives
-    seconds, ``random`` the phases and the jitter.  ``tls(checks)`` gives the context for an upstream's https or grpcs
-    probes: for authorities of your own, or a client's certificate; for grpcs it must offer ALPN "h2".
+    It runs in the running event loop, or with ``thread=True`` in a daemon thread with a loop of its own.  Every
+    ``period`` seconds it looks for upstreams and targets that came, went, or take traffic otherwise than before.
+    ``clock`` gives seconds, ``random`` the phases and the jitter.  ``tls(checks)`` gives the context for an upstream's
+    https or grpcs probes: for authorities of your own, or a client's certificate; for grpcs it must offer ALPN "h2".
 
     Raises ``ConfigError`` for checks that cannot be carried out, ``LbcoreError`` if what they need is not installed, or
     without a running event loop and not ``thread``.
@@ -291,8 +280,9 @@ def start(
 
 _lock = threading.RLock()  # of starting and stopping; a signal's handler may stop what is being started
 _runs: set[_Run] = set()
-_left_behind: list[_Run] = []  # kept for ever: letting go of a loop would touch what it shares with the parent's
-
+_left_behind: list[
+    _Run
+] = []  # kept for ever: letting go of a loop would touch what it shares with the parent's
 
 
 @atexit.register

@@ -52,13 +52,21 @@ class Prober:
         self._tls = None
         place = f"{upstream.name}.health.active"
         if not checks.timeout > 0:
-            raise ConfigError(f"{place}.timeout", f"{checks.timeout} is not a time in which a probe could end (> 0)")
+            raise ConfigError(
+                f"{place}.timeout", f"{checks.timeout} is not a time in which a probe could end (> 0)"
+            )
         try:
             self._request = Request(checks.http_method, checks.http_path, checks.headers)
         except ValueError as error:
             field, _, reason = str(error).partition(": ")
             raise ConfigError(f"{place}.{field}", reason) from None
-        run = {"tcp": self._tcp, "http": self._http, "https": self._http, "grpc": self._grpc, "grpcs": self._grpc}
+        run = {
+            "tcp": self._tcp,
+            "http": self._http,
+            "https": self._http,
+            "grpc": self._grpc,
+            "grpcs": self._grpc,
+        }
         if checks.type not in run:
             raise ConfigError(f"{place}.type", f"{checks.type!r} is none of {', '.join(run)}")
         self._run = run[checks.type]

@@ -6,10 +6,10 @@
         │         parked: due, but `concurrency` probes are in flight
         └───────> Queue: a heap of (due, number, entry); an item whose entry has another due time is stale
 
-A target that takes traffic is due every ``healthy_interval``, another every ``unhealthy_interval``, counted from the start
-of its last probe, each time shorter or longer by up to ``jitter``.  A target that turns over is due no later than one
-interval of its new side from then on.  The targets of a new upstream are spread over one interval; a target that joins
-later is due at once.  One that falls behind is due once, not once for every interval that it missed.
+A target that takes traffic is due every ``healthy_interval``, another every ``unhealthy_interval``, counted from the
+start of its last probe, each time shorter or longer by up to ``jitter``.  A target that turns over is due no later than
+one interval of its new side from then on.  The targets of a new upstream are spread over one interval; a target that
+joins later is due at once.  One that falls behind is due once, not once for every interval that it missed.
 """
 
 from __future__ import annotations
@@ -98,7 +98,9 @@ class Outcome:
 
     def __str__(self) -> str:
         if self.error is not None:
-            return f"{type(self.error).__name__}: {self.error}" if str(self.error) else type(self.error).__name__
+            return (
+                f"{type(self.error).__name__}: {self.error}" if str(self.error) else type(self.error).__name__
+            )
         return self.reason or f"status {self.status}"
 
 
@@ -114,7 +116,9 @@ class Entry:
     def __init__(self, watch: Watch, target: Target) -> None:
         self.watch = watch
         self.target = target
-        self.address = target.address  # a live target may be given another address: then this entry is another's
+        self.address = (
+            target.address
+        )  # a live target may be given another address: then this entry is another's
         self.side: bool | None = None  # takes traffic, does not, or is not to be probed
         self.due = NEVER
         self.idle = True  # False: a probe is in flight, or there is nothing that could be probed
@@ -301,7 +305,9 @@ def upstreams_of(source: Engine | Upstream) -> Iterable[Upstream]:
 def checks_of(upstream: Upstream) -> ActiveChecks | None:
     """The upstream's active checks; None if they are off."""
     active = upstream.health.active if upstream.health is not None else None
-    return active if active is not None and max(active.healthy_interval, active.unhealthy_interval) > 0 else None
+    return (
+        active if active is not None and max(active.healthy_interval, active.unhealthy_interval) > 0 else None
+    )
 
 
 class Scheduler:
