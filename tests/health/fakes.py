@@ -65,6 +65,11 @@ class FakeUpstream:
                 gone.state = "removed"
         self.targets = targets
 
+    def readdress(self, address):
+        """The first target has another address from now on: the core keeps the object, as its identity is the same."""
+        self.targets[0].address = address
+        self.targets = (*self.targets[:-1], self.targets[-1])
+
 
 class FakeEngine:
     def __init__(self, *upstreams):

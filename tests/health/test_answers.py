@@ -40,13 +40,17 @@ def cut(data, places):
 
 
 def encoded(status, framing, body, chunk, interim):
-    head = b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n" * interim + b"HTTP/1.1 %d Reason\r\nServer: x\r\n" % status
+    head = (
+        b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n" * interim + b"HTTP/1.1 %d Reason\r\nServer: x\r\n" % status
+    )
     if framing == "length":
         return head + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
     if framing == "close":
         return head + b"\r\n" + body
     chunks = b"".join(
-        b"%X\r\n%s\r\n" % (len(part), part) for i in range(0, len(body), chunk) for part in [body[i : i + chunk]]
+        b"%X\r\n%s\r\n" % (len(part), part)
+        for i in range(0, len(body), chunk)
+        for part in [body[i : i + chunk]]
     )
     return head + b"transfer-encoding: gzip, Chunked\r\n\r\n" + chunks + b"0\r\nTrailer: z\r\n\r\n"
 
@@ -76,8 +80,21 @@ def test_a_text_counts_if_it_ends_within_the_limit(n, framing, chunk):
 
 FRAGMENTS = st.sampled_from(
     [
-        *(b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 100 C\r\n\r\n", b"\r\n", b"\n", b"\0", b"5\r\n", b"0\r\n\r\n", b"hello"),
-        *(b"Content-Length: 5\r\n", b"Content-Length: 9999999999999999999\r\n", b"Transfer-Encoding: chunked\r\n"),
+        *(
+            b"HTTP/1.1 200 OK\r\n",
+            b"HTTP/1.1 100 C\r\n\r\n",
+            b"\r\n",
+            b"\n",
+            b"\0",
+            b"5\r\n",
+            b"0\r\n\r\n",
+            b"hello",
+        ),
+        *(
+            b"Content-Length: 5\r\n",
+            b"Content-Length: 9999999999999999999\r\n",
+            b"Transfer-Encoding: chunked\r\n",
+        ),
         *(b"ffffffff\r\n", b"-1\r\n", b": x\r\n", b" folded\r\n", b"x" * 40_000),
     ]
 )

@@ -159,7 +159,7 @@ def test_a_target_with_another_address_is_a_new_one():
     up = three()
     schedule = scheduler(up)
     run(schedule, 20.0)
-    up.targets[0].address = "elsewhere:1"
+    up.readdress("elsewhere:1")
     assert times(run(schedule, 20.5, start=20.0), "a:1") == [20.0]
 
 
@@ -193,7 +193,7 @@ def test_what_a_probe_of_another_target_says_is_dropped(change):
         case "replaced":
             up.update([FakeTarget("a:1")])
         case "readdressed":
-            up.targets[0].address = "b:1"
+            up.readdress("b:1")
         case "upstream gone":
             engine.reload()
         case "checks changed":

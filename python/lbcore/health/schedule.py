@@ -54,7 +54,9 @@ class Upstream(Protocol):
     @property
     def health(self) -> Health | None: ...
     @property
-    def targets(self) -> Sequence[Target]: ...
+    def targets(self) -> Sequence[Target]:
+        """Another object after each update of the upstream, and the same in between."""
+
     def takes_traffic(self, target: Any, /) -> bool: ...
     def may_probe(self) -> bool: ...
     def checked(
@@ -195,6 +197,7 @@ class Watch:
         self._every = min(i for i in (checks.healthy_interval, checks.unhealthy_interval) if i > 0)
         self._ask_at = -NEVER
         self._probing = False  # we are this host's prober
+        self._targets: Sequence[Target] = ()
         self._entries: dict[str, Entry] = {}
         self._n_in_flight = 0
         self._parked: list[Item] = []  # a heap as Queue's
@@ -210,24 +213,35 @@ class Watch:
             self.drop()
             return
         targets = self.upstream.targets
+        if targets is not self._targets:
+            self._join(targets)
+        n_targets = len(self._entries)
+        for place, entry in enumerate(self._entries.values()):
+            side = self._side(entry)
+            if side is not entry.side and entry.idle:  # in flight: finish() will look
+                self._turn(
+                    entry, side, now, (place + self._random.random()) / n_targets if took_over else 0.0
+                )
+        self._unpark()
+
+    def _join(self, targets: Sequence[Target]) -> None:
+        """Know these targets, and what was planned for those that we knew."""
         entries = {}
-        for place, target in enumerate(targets):
+        for target in targets:
             entry = self._entries.get(target.id)
             if entry is None or not entry.is_of(target):
                 entry = Entry(self, target)
             entries[target.id] = entry
-            self._turn(entry, now, (place + self._random.random()) / len(targets) if took_over else 0.0)
         for id, entry in self._entries.items():
             if entries.get(id) is not entry:
                 entry.go()
-        self._entries = entries
-        self._unpark()
+        self._entries, self._targets = entries, targets
 
     def drop(self) -> None:
         """Forget everything; what is in flight will be dropped when it ends."""
         for entry in self._entries.values():
             entry.go()
-        self._entries = {}
+        self._entries, self._targets = {}, ()
         self._parked.clear()
 
     def begin(self, item: Item, now: float) -> Probe | None:
@@ -260,12 +274,9 @@ class Watch:
         for _ in range(min(len(self._parked), self.checks.concurrency - self._n_in_flight)):
             self._queue.put(heapq.heappop(self._parked))
 
-    def _turn(self, entry: Entry, now: float, phase: float) -> None:
-        """Plan the entry anew if it is new or takes traffic otherwise than before; ``phase``: of the first interval."""
-        side, was = self._side(entry), entry.side
-        if side is was or not entry.idle:  # in flight: finish() will look
-            return
-        entry.side = side
+    def _turn(self, entry: Entry, side: bool | None, now: float, phase: float) -> None:
+        """Plan the entry anew: it is new, or is on another side than before; ``phase``: of the first interval."""
+        was, entry.side = entry.side, side
         interval = self._interval(side)
         if interval == NEVER:
             self._queue.plan(entry, NEVER)
