@@ -186,6 +186,39 @@ async def test_a_clock_of_its_own(listening):
     assert len(up.heard) == 5
 
 
+class Judged(FakeUpstream):
+    """The targets and updates of a real upstream."""
+
+    def __init__(self, real, checks):
+        super().__init__([], checks)
+        self._real = real
+
+    @property
+    def targets(self):
+        return self._real.targets
+
+    @targets.setter
+    def targets(self, _): ...
+
+
+@on_loop
+async def test_live_targets_of_a_real_upstream_as_they_come_and_go_and_move(listening):
+    """An id that gets another address keeps its live target: its probe of the old address is dropped, a new one begins."""
+    async with serving(endless) as silent:
+        real = lbcore.Upstream("api", [lbcore.Target(silent, id="a"), lbcore.Target(silent, id="b")])
+        up = Judged(real, checks(**{**FAST, "type": "http", "timeout": 1000.0}))
+        async with lbcore.health.start(up, period=0.001) as checker:
+            while len(checker._run._probes) < 2:
+                await asyncio.sleep(0)
+            a = real["a"]
+            async with serving(answering(OK)) as address:
+                real.update([lbcore.Target(address, id="a"), lbcore.Target(address, id="c")])
+                assert real["a"] is a
+                await heard_in_loop(up, 5)
+        assert {id for id, _ in up.heard} == {"a", "c"}
+        assert {what for _, what in up.heard} == {200}
+
+
 # ---- nothing is left --------------------------------------------------------------------------------------------
 
 
