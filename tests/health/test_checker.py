@@ -203,7 +203,7 @@ class Judged(FakeUpstream):
 
 @on_loop
 async def test_live_targets_of_a_real_upstream_as_they_come_and_go_and_move(listening):
-    """An id that gets another address keeps its live target: its probe of the old address is dropped, a new one begins."""
+    """An id with another address keeps its live target: the probe of the old address is dropped, a new one begins."""
     async with serving(endless) as silent:
         real = lbcore.Upstream("api", [lbcore.Target(silent, id="a"), lbcore.Target(silent, id="b")])
         up = Judged(real, checks(**{**FAST, "type": "http", "timeout": 1000.0}))

@@ -227,6 +227,7 @@ LARGE = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
         (chunked(b"a" * (MAX_BODY_BYTES - 4), b"hello" * 100_000), False),
         (chunked(end=b"no size\r\n"), False),
         ([*chunked(end=b"3\r\nabcd\r\n")], False),
+        ([b"HTTP/1.1 103 Early Hints\r\nContent-Length: 2\r\n\r\nHTTP/1.1 200 OK\r\n\r\nhello"], True),
         ([b"HTTP/1.1 302 Found\r\nContent-Length: 5\r\n\r\nhello"], True),
         (
             [
