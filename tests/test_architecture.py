@@ -39,7 +39,7 @@ PYTHON_ARROWS = {
     "keys": {"_core", "errors"},
     "engine": {"_core", "errors", "keys", "options"},
     "config": {"engine", "errors"},
-    "health": {"engine", "errors"},
+    "health": {"engine", "errors", "healthrules"},
     # _core: it makes targets and is handed upstreams; config: a file of targets is read by config.targets alone, so
     # that YAML and JSON have one careful reader
     "discovery": {"_core", "config", "engine", "errors"},

@@ -70,7 +70,7 @@ def test_the_wheel_needs_nothing(wheel):
     assert [r for r in required if "extra ==" not in r] == []
     assert told["Requires-Python"] == ">=3.11"
     assert told["License-Expression"] == "Apache-2.0"
-    assert {"all", "config", "dns", "numpy", "proxy", "regex"} == set(told.get_all("Provides-Extra"))
+    assert {"all", "config", "dns", "grpc", "numpy", "proxy", "regex"} == set(told.get_all("Provides-Extra"))
     assert any(n.endswith("/LICENSE") for n in wheel.namelist())
 
 
