@@ -34,6 +34,7 @@ cdef extern from "Python.h":
 core_version = LBCORE_VERSION.decode()
 
 include "check.pxi"
+include "yielding.pxi"
 include "policy.pxi"
 include "hash.pxi"
 include "target.pxi"
