@@ -562,6 +562,10 @@ class Yielder:
     """
 
     def __new__(cls) -> Self: ...
+    @property
+    def longest(self) -> float:
+        """The longest stretch between two pauses so far, in seconds of the thread's CPU time (Windows: by the clock)."""
+
     def tick(self) -> None:
         """After each item of a few microseconds at most: every 8 items it looks whether 0.2 ms have gone, and then
         sleeps 50 microseconds.  Raises :class:`Stopped` after ``stop``, and what signal handlers raise."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from operator import is_
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lbcore._core import Yielder, settle
@@ -48,7 +49,9 @@ class Changes:
             return "nothing has changed"
         counts = f"{len(self.added)} added, {len(self.removed)} removed, {len(self.changed)} changed"
         groups = [(x.added, x.removed, x.changed) for x in self.upstreams.values()]
-        came, went, other = (sum(map(len, group)) for group in zip(*groups, strict=True)) if groups else (0, 0, 0)
+        came, went, other = (
+            (sum(map(len, group)) for group in zip(*groups, strict=True)) if groups else (0, 0, 0)
+        )
         return f"{counts}; targets: {came} added, {went} removed, {other} changed" if groups else counts
 
     def as_dict(self) -> dict[str, Any]:
@@ -79,16 +82,19 @@ class Merger:
     def merged(self, old: Spec, index: Index, new: Spec) -> tuple[Spec, Index, Changes]:
         """``new`` with the objects of ``old`` for what is equal, its index, and the changes."""
         names = Index()
-        listeners = self._group("listener", old.listeners, _dict_of(old.listeners).get, new.listeners, {}.setdefault)
+        listeners = self._group("listener", old.listeners, _dict_of(old.listeners).get, new.listeners, None)
         upstreams = self._merged_upstreams(old, new)
-        rules = self._group("rule", old.rules, index.rules.get, new.rules, _into(names.rules))
-        streams = self._group("stream", old.streams, index.streams.get, new.streams, _into(names.streams))
+        rules = self._group("rule", old.rules, index.rules.get, new.rules, names.rules)
+        streams = self._group("stream", old.streams, index.streams.get, new.streams, names.streams)
         for group in (new.report.objects, new.report.problems):
             for item in group:
                 settle(item, self._kinds)
                 self._yielder.tick()
             settle(group, self._kinds)
-        spec = replace(new, listeners=listeners, upstreams=upstreams, rules=rules, streams=streams)
+        spec = new
+        groups = (new.listeners, new.upstreams, new.rules, new.streams)
+        if not all(map(is_, groups, (listeners, upstreams, rules, streams))):
+            spec = replace(new, listeners=listeners, upstreams=upstreams, rules=rules, streams=streams)
         changes = Changes(tuple(self._added), tuple(self._removed), tuple(self._changed), self._upstreams)
         return settle(spec, self._kinds), names, changes
 
@@ -97,11 +103,12 @@ class Merger:
         kind: str,
         old: Iterable[T],
         find: Callable[[str], T | None],
-        new: Iterable[T],
-        enter: Callable[[str, T], object],
+        new: tuple[T, ...],
+        names: Names[T] | None,
     ) -> tuple[T, ...]:
-        """The parts of one kind; also counts what came, changed and went."""
+        """The parts of one kind: ``new`` itself where it has no double of an old one; counts what came and went."""
         parts: list[T] = settle([], frozenset({list}))
+        n_doubles = 0
         seen: Names[bool] = Names()
         for part in new:
             name = part.name  # type: ignore[attr-defined]
@@ -109,11 +116,13 @@ class Merger:
             if was is None:
                 self._added.append(f"{kind} {name}")
             elif was is part or was == part:
+                n_doubles += was is not part
                 part = was
             else:
                 self._changed.append(f"{kind} {name}")
             parts.append(settle(part, self._kinds))
-            enter(name, part)
+            if names is not None:
+                names.part(name)[name] = part
             seen.part(name)[name] = True
             self._yielder.tick()
         for part in old:
@@ -121,15 +130,17 @@ class Merger:
             if seen.get(name) is None:
                 self._removed.append(f"{kind} {name}")
             self._yielder.tick()
-        return settle(tuple(parts), self._kinds)
+        return settle(tuple(parts) if n_doubles else new, self._kinds)
 
     def _merged_upstreams(self, old: Spec, new: Spec) -> tuple[UpstreamSpec, ...]:
         before = _dict_of(old.upstreams)
-        upstreams = [
+        upstreams = tuple(
             self._merged_targets(before[upstream.name], upstream) if upstream.name in before else upstream
             for upstream in new.upstreams
-        ]
-        return self._group("upstream", old.upstreams, before.get, upstreams, {}.setdefault)
+        )
+        if all(map(is_, upstreams, new.upstreams)):
+            upstreams = new.upstreams
+        return self._group("upstream", old.upstreams, before.get, upstreams, None)
 
     def _merged_targets(self, was: UpstreamSpec, now: UpstreamSpec) -> UpstreamSpec:
         before: dict[str, TargetSpec] = {}
@@ -149,7 +160,7 @@ class Merger:
             kept.add(identity)
             targets.append(target)
             self._yielder.tick()
-        merged = replace(now, targets=tuple(targets))
+        merged = now if all(map(is_, targets, now.targets)) else replace(now, targets=tuple(targets))
         if merged != was:
             removed = tuple(identity for identity in before if identity not in kept)
             self._upstreams[was.name] = TargetChanges(tuple(added), removed, tuple(changed))
@@ -162,10 +173,3 @@ def _identity(target: TargetSpec) -> str:
 
 def _dict_of(parts: Iterable[Any]) -> dict[str, Any]:
     return {part.name: part for part in parts}
-
-
-def _into(names: Names[T]) -> Callable[[str, T], object]:
-    def enter(name: str, part: T) -> None:
-        names.part(name)[name] = part
-
-    return enter

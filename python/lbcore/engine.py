@@ -11,7 +11,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -28,7 +28,7 @@ from lbcore.moves import share_moved
 from lbcore.options import Levels as Levels
 from lbcore.options import Limits as Limits
 from lbcore.options import SlowStart as SlowStart
-from lbcore.plan import Index, Plan
+from lbcore.plan import Index, Plan, parts_of
 from lbcore.reloading import Reader, Turns, in_thread, request_of
 
 _PATIENCE = 20  # pauses for those who still hold a plan that was replaced
@@ -188,7 +188,9 @@ def _targets(spec: UpstreamSpec, yielder: Yielder | None = None) -> list[Target]
     made = []
     for t in spec.targets:
         made.append(
-            Target(t.address, id=t.id, weight=t.weight, labels=t.labels, hash_key=t.hash_key, priority=t.priority)
+            Target(
+                t.address, id=t.id, weight=t.weight, labels=t.labels, hash_key=t.hash_key, priority=t.priority
+            )
         )
         if yielder is not None:
             yielder.tick()
@@ -305,14 +307,16 @@ class Engine:
         """
         loader = self._must_load("reload")
         if self._reloader == threading.get_ident():
-            raise LbcoreError("reload: this thread is in the middle of a reload (called by prepare= or a signal?)")
+            raise LbcoreError(
+                "reload: this thread is in the middle of a reload (called by prepare= or a signal?)"
+            )
         turn: Future[None] = Future()
         try:
             self._turns.ask(turn)
             turn.result()
             self._reloader = threading.get_ident()
-            spec = loader(self._source if source is None else source)
-            return self._apply(spec, source, dry_run, prepare, Yielder())
+            wanted = self._source if source is None else source
+            return self._apply(lambda: loader(wanted), source, dry_run, prepare, Yielder())
         finally:
             if turn.done():
                 self._reloader = None
@@ -343,8 +347,11 @@ class Engine:
 
             def work() -> Changes:
                 self._reloader = threading.get_ident()
-                spec = loader(wanted) if request is None else reader.read(request, _KINDS)
-                return self._apply(spec, source, dry_run, prepare, yielder)
+
+                def read() -> Spec:
+                    return loader(wanted) if request is None else reader.read(request, _KINDS)
+
+                return self._apply(read, source, dry_run, prepare, yielder)
 
             return await in_thread(work, reader.stop)
         finally:
@@ -359,15 +366,16 @@ class Engine:
 
     def _apply(
         self,
-        spec: Spec,
+        read: Callable[[], Spec],
         source: Any,
         dry_run: bool,
         prepare: Callable[[Spec], None] | None,
         yielder: Yielder,
     ) -> Changes:
         """Build aside; swap.  What can fail comes first, and until the swap begins the yielder may be stopped."""
-        old = self._plan
-        spec, index, changes = Merger(_KINDS, yielder).merged(old.spec, old.index, spec)
+        old, given = self._plan, [read()]
+        spec, index, changes = Merger(_KINDS, yielder).merged(old.spec, old.index, given[0])
+        dismantle(parts_of(given.pop()), yielder)  # what was read twice; what is served is held by `spec`
         upstreams = self._built(spec, old.upstreams, yielder)
         plan = Plan(spec, index, upstreams, old, yielder)
         if dry_run:
@@ -422,7 +430,7 @@ class _Update:
     upstream: Upstream
     targets: list[Target]
     before: list[Target]
-    lost: list[tuple[str, str, float | None]]  # id, state, until: of those that leave and are not well
+    lost: Sequence[tuple[str, str, float | None]]  # id, state, until: of those that leave and are not well
 
 
 def _updates(

@@ -240,6 +240,11 @@ class Plan:
 
     __slots__ = ("_stream_routes", "generation", "index", "rules", "spec", "streams", "tables", "upstreams")
 
+    generation: int
+    rules: Served
+    streams: Served
+    tables: dict[int, tuple[Table, Router]]
+
     def __init__(
         self,
         spec: Spec,
@@ -272,7 +277,9 @@ class Plan:
         for rule in self.spec.rules:
             for name, hosts in rule.attached.items():
                 if name not in table_of:
-                    raise ConfigError("attached", f"{name!r:.80} is not an HTTP listener (rule {rule.name!r:.80})")
+                    raise ConfigError(
+                        "attached", f"{name!r:.80} is not an HTTP listener (rule {rule.name!r:.80})"
+                    )
                 table_of[name].add(rule, hosts)
                 yielder.tick()
         return tables
@@ -310,9 +317,23 @@ class Plan:
         """What it is made of, for ``dismantle``: the last is let go first."""
         spec = self.spec
         targets = [upstream.targets for upstream in spec.upstreams]
-        of_spec = [spec.report.problems, spec.report.objects, *targets, spec.upstreams, spec.streams, spec.rules]
+        of_spec = [
+            spec.report.problems,
+            spec.report.objects,
+            *targets,
+            spec.upstreams,
+            spec.streams,
+            spec.rules,
+        ]
         tables = [part for pair in self.tables.values() for part in pair]
         return [*of_spec, *self.index.streams.parts(), *self.index.rules.parts(), *tables, spec, self.tables]
+
+
+def parts_of(spec: Spec) -> list[Any]:
+    """What a Spec is made of, and it, for ``dismantle``."""
+    targets = [upstream.targets for upstream in spec.upstreams]
+    report = spec.report
+    return [report.problems, report.objects, *targets, spec.upstreams, spec.streams, spec.rules, report, spec]
 
 
 def _check(
@@ -331,6 +352,10 @@ def _check(
             tried.add(rule.key)
         for backend in rule.backends:
             if backend.upstream is not None and backend.upstream not in upstreams:
-                raise ConfigError("backends", f"{backend.upstream!r:.80} is not an upstream (rule {rule.name!r:.80})")
+                raise ConfigError(
+                    "backends", f"{backend.upstream!r:.80} is not an upstream (rule {rule.name!r:.80})"
+                )
             if not 0 <= backend.weight <= _MAX_WEIGHT:
-                raise ConfigError("weight", f"{backend.weight!r:.80} is not a whole number in 0..{_MAX_WEIGHT}")
+                raise ConfigError(
+                    "weight", f"{backend.weight!r:.80} is not a whole number in 0..{_MAX_WEIGHT}"
+                )

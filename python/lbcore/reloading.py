@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from lbcore._core import Yielder, settle
 from lbcore.errors import LbcoreError
@@ -74,8 +74,9 @@ class Turns:
 async def in_thread(work: Callable[[], T], stop: Callable[[], None]) -> T:
     """What ``work`` returns or raises, done in a thread of its own, which has ended by then.
 
-    Cancelled: ``stop`` is called, and the task goes on waiting for the thread's end.  If the work was stopped (or failed)
-    CancelledError is raised; if it was too late to stop it, its result is returned and the cancellation is undone.
+    Cancelled: ``stop`` is called, and the task goes on waiting for the thread's end.  If the work was stopped (or
+    failed) CancelledError is raised; if it was too late for that, its result is returned and the cancellation
+    is undone.
     """
     loop = asyncio.get_running_loop()
     ended = loop.create_future()
@@ -143,7 +144,7 @@ class Reader:
             child.stdout.close()
             child.wait()
 
-    def _assemble(self, stream: BinaryIO, kinds: frozenset[type]) -> Spec:
+    def _assemble(self, stream: IO[bytes], kinds: frozenset[type]) -> Spec:
         parts: dict[str, list[Any]] = {}
         for place, items in _frames(stream):
             if place == "error":
@@ -158,7 +159,9 @@ class Reader:
                 self._yielder.tick()
         self._yielder.pause()
         assert self._child is not None
-        raise LbcoreError(f"reload_async: the process that read the configuration ended early ({self._child.wait()})")
+        raise LbcoreError(
+            f"reload_async: the process that read the configuration ended early ({self._child.wait()})"
+        )
 
 
 def request_of(loader: Callable[[Any], Spec], source: Any) -> bytes | None:
@@ -188,12 +191,12 @@ def answer() -> None:
                 _send(out, "error", LbcoreError(f"{type(error).__name__}: {error}"))
 
 
-def _send(out: BinaryIO, place: str, items: Any) -> None:
+def _send(out: IO[bytes], place: str, items: Any) -> None:
     content = pickle.dumps((place, items), pickle.HIGHEST_PROTOCOL)
     out.write(len(content).to_bytes(4, "little") + content)
 
 
-def _frames(stream: BinaryIO) -> Iterator[tuple[str, Any]]:
+def _frames(stream: IO[bytes]) -> Iterator[tuple[str, Any]]:
     while len(head := stream.read(4)) == 4:
         size = int.from_bytes(head, "little")
         content = stream.read(size)
@@ -228,10 +231,14 @@ def _split_targets(items: tuple[Any, ...]) -> Iterator[tuple[str, tuple[Any, ...
 
 def _emptied(holder: T) -> T:
     assert is_dataclass(holder) and not isinstance(holder, type)
-    return replace(holder, **{f.name: () for f in fields(holder) if isinstance(getattr(holder, f.name), tuple)})
+    return replace(
+        holder, **{f.name: () for f in fields(holder) if isinstance(getattr(holder, f.name), tuple)}
+    )
 
 
 def _with_parts(spec: Spec, parts: dict[str, list[Any]]) -> Spec:
     report = {name[7:]: tuple(items) for name, items in parts.items() if name.startswith("report.")}
-    own: dict[str, Any] = {name: tuple(items) for name, items in parts.items() if not name.startswith("report.")}
+    own: dict[str, Any] = {
+        name: tuple(items) for name, items in parts.items() if not name.startswith("report.")
+    }
     return replace(spec, **own, report=replace(spec.report, **report))

@@ -50,7 +50,9 @@ class _Loader:
     def apart(self, source: Any) -> bool:
         """True if another process can read ``source`` as well: it is made of paths."""
         items = source if isinstance(source, (list, tuple)) else [source]
-        return all(isinstance(item, (str, PathLike)) and item != "-" and not is_text(str(item)) for item in items)
+        return all(
+            isinstance(item, (str, PathLike)) and item != "-" and not is_text(str(item)) for item in items
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_known": {}}

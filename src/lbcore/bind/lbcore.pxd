@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, uint32_t, uint64_t
 cdef extern from "clock.h" nogil:
     uint64_t lb_clock_ns()
     uint64_t lb_clock_coarse_ns()
+    uint64_t lb_clock_thread_ns()
 
 cdef extern from "lbcore.h" nogil:
     const char *LBCORE_VERSION

@@ -70,8 +70,10 @@ cdef class Router:
         memset(&pool, 0, sizeof(route_pool))
         try:
             pool_new(&pool, conditions, hosts, yielder)
+            yielder.let_go()
             with nogil:
                 status = lb_router_new(&self.ptr, pool.specs, n, LB_FLAVOR_GATEWAY_API, seed, &err)
+            yielder.take_up()
             check(status, &err)
         finally:
             with nogil:

@@ -31,12 +31,17 @@ class Stopped(Exception):
 cdef class Yielder:
     """Gives the interpreter away every 200 microseconds of a long piece of work.  See ``_core.pyi``."""
 
-    cdef uint64_t since
+    cdef uint64_t since, begun          # of this stretch: by the clock, and in the thread's CPU time (0: not begun)
+    cdef uint64_t longest_ns
     cdef uint32_t left
     cdef bint stopped
 
     def __cinit__(self):
         self.since, self.left = lb_clock_ns(), STRIDE
+
+    @property
+    def longest(self):
+        return seconds(self.longest_ns)
 
     def tick(self):
         """After each item of a few microseconds at most."""
@@ -48,10 +53,11 @@ cdef class Yielder:
 
     def pause(self):
         """Give way now, whatever the time.  Raises ``Stopped``, and what signal handlers raise."""
+        self.let_go()
         if n_other_threads():
             sleep(PAUSE)
+        self.take_up()
         PyErr_CheckSignals()
-        self.since, self.left = lb_clock_ns(), STRIDE
         if self.stopped:
             raise Stopped("the work was stopped")
 
@@ -62,6 +68,16 @@ cdef class Yielder:
             if lb_clock_ns() - self.since >= STRETCH_NS:
                 self.pause()
         return 0
+
+    cdef void let_go(self) noexcept:
+        """Before the interpreter is let go."""
+        cdef uint64_t now = lb_clock_thread_ns()
+        if self.begun and now - self.begun > self.longest_ns:
+            self.longest_ns = now - self.begun
+
+    cdef void take_up(self) noexcept:
+        """After it was taken again: a new stretch begins."""
+        self.begun, self.since, self.left = lb_clock_thread_ns(), lb_clock_ns(), STRIDE
 
 
 # ---- no work for the cyclic collector ---------------------------------------------------------------------------
@@ -83,7 +99,8 @@ cdef int settle_one(PyObject *o, void *kinds) noexcept:
 
 def held_elsewhere(list parts not None):
     """True if somebody else has the last of ``parts``."""
-    return Py_REFCNT(parts[-1]) > 2         # the list and this very expression
+    part = parts[len(parts) - 1]
+    return Py_REFCNT(part) > 2              # the list, and this name
 
 
 def dismantle(list parts not None, Yielder yielder not None):
