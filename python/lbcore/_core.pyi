@@ -556,7 +556,7 @@ class Stopped(Exception):
 
 @final
 class Yielder:
-    """Gives the interpreter away in a long piece of work, so that nobody waits for it longer than 0.3 ms.
+    """Gives the interpreter away in a long piece of work, so that nobody waits for it longer than half a millisecond.
 
     With no other thread there is nobody to give way to, and no pause.  One thread uses it; ``stop`` is for the others.
     """
@@ -567,7 +567,7 @@ class Yielder:
         """The longest stretch between two pauses so far, in seconds of the thread's CPU time (Windows: by the clock)."""
 
     def tick(self) -> None:
-        """After each item of a few microseconds at most: every 8 items it looks whether 0.2 ms have gone, and then
+        """After each item of a few microseconds at most: every 8 items it looks whether 0.3 ms have gone, and then
         sleeps 50 microseconds.  Raises :class:`Stopped` after ``stop``, and what signal handlers raise."""
 
     def pause(self) -> None:
@@ -582,6 +582,9 @@ def settle(item: _Item, kinds: frozenset[type]) -> _Item:
     For data that no cycle can run through, such as frozen records of text and numbers: the interpreter does the same
     with tuples of these, and a full collection then has less to walk.  What would make a cycle through it later leaks.
     """
+
+def untrack(container: _Item) -> _Item:
+    """As :func:`settle`, for a list or tuple whose items are settled one by one."""
 
 def held_elsewhere(parts: list[Any]) -> bool:
     """True if somebody else has the last of ``parts``."""

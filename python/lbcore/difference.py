@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from operator import is_
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lbcore._core import Yielder, settle
+from lbcore._core import Yielder, dismantle, settle, untrack
 from lbcore.plan import Index, Names
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Merger:
             for item in group:
                 settle(item, self._kinds)
                 self._yielder.tick()
-            settle(group, self._kinds)
+            untrack(group)
         spec = new
         groups = (new.listeners, new.upstreams, new.rules, new.streams)
         if not all(map(is_, groups, (listeners, upstreams, rules, streams))):
@@ -107,9 +107,9 @@ class Merger:
         names: Names[T] | None,
     ) -> tuple[T, ...]:
         """The parts of one kind: ``new`` itself where it has no double of an old one; counts what came and went."""
-        parts: list[T] = settle([], frozenset({list}))
+        parts: list[T] = untrack([])
         n_doubles = 0
-        seen: Names[bool] = Names()
+        names = Names() if names is None else names
         for part in new:
             name = part.name  # type: ignore[attr-defined]
             was = find(name)
@@ -121,16 +121,18 @@ class Merger:
             else:
                 self._changed.append(f"{kind} {name}")
             parts.append(settle(part, self._kinds))
-            if names is not None:
-                names.part(name)[name] = part
-            seen.part(name)[name] = True
+            names.part(name)[name] = part
             self._yielder.tick()
         for part in old:
             name = part.name  # type: ignore[attr-defined]
-            if seen.get(name) is None:
+            if names.get(name) is None:
                 self._removed.append(f"{kind} {name}")
             self._yielder.tick()
-        return settle(tuple(parts) if n_doubles else new, self._kinds)
+        merged = untrack(tuple(parts) if n_doubles else new)
+        loose = [parts]
+        del parts
+        dismantle(loose, self._yielder)
+        return merged
 
     def _merged_upstreams(self, old: Spec, new: Spec) -> tuple[UpstreamSpec, ...]:
         before = _dict_of(old.upstreams)

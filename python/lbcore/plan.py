@@ -21,7 +21,18 @@ from itertools import chain
 from operator import is_
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from lbcore._core import Backend, Entries, Route, Router, Split, Upstream, Yielder, hash_bytes, settle
+from lbcore._core import (
+    Backend,
+    Entries,
+    Route,
+    Router,
+    Split,
+    Upstream,
+    Yielder,
+    hash_bytes,
+    settle,
+    untrack,
+)
 from lbcore.errors import ConfigError
 from lbcore.keys import KeySource
 
@@ -31,7 +42,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _N_PARTS = 256
 _N_ROWS = 1024  # that are compared at once
-_LISTS = frozenset({list})
 _NO_NAME = re.compile("[\0-\x1f\x7f\ud800-\udfff]")  # what the name of a route cannot have
 _MAX_WEIGHT = 1_000_000
 
@@ -61,7 +71,10 @@ class Names(Generic[T]):
 
 
 class Live:
-    """What serves a rule that somebody has met."""
+    """What serves a rule that somebody has met.
+
+    It leads to upstreams, whose targets have no data, and to nothing that leads back: no cycle for the collector.
+    """
 
     __slots__ = ("key", "routes", "rule", "split")
 
@@ -70,6 +83,13 @@ class Live:
         self.split = split
         self.key = key
         self.routes: dict[object, Route] = {}  # by what tells the routes of a rule apart
+
+    def add(self, key: object, route: Route) -> Route:
+        """``route``, or the one that another thread has added; unseen by the collector, as all of this."""
+        found = self.routes.setdefault(key, route)
+        settle(self.routes, _KINDS)
+        settle(self, _KINDS)
+        return found
 
     def serves(self, rule: RuleSpec | StreamSpec, upstreams: Mapping[str, Upstream]) -> bool:
         """True if it was made of this very rule and these upstreams."""
@@ -136,6 +156,9 @@ def _made_key(key: KeySpec, seed: int) -> KeySource:
     return KeySource(*key.sources, combine=key.combine, terminal=key.terminal, seed=seed)
 
 
+_KINDS = frozenset({Live, Split, Backend, Route, dict, tuple, list})
+
+
 # ---- tables -----------------------------------------------------------------------------------------------------
 
 
@@ -148,9 +171,9 @@ class Table:
         self.served = served
         self.upstreams = upstreams
         self.generation = generation
-        self.rules: list[RuleSpec] = settle([], _LISTS)
-        self.matches: list[MatchSpec] = settle([], _LISTS)
-        self.hosts: list[tuple[str, ...]] = settle([], _LISTS)
+        self.rules: list[RuleSpec] = untrack([])
+        self.matches: list[MatchSpec] = untrack([])
+        self.hosts: list[tuple[str, ...]] = untrack([])
 
     def add(self, rule: RuleSpec, hosts: tuple[str, ...]) -> None:
         """A row for each match of ``rule``."""
@@ -177,7 +200,7 @@ class Table:
                 data=live.rule,
                 key=live.key,
             )
-            made = live.routes.setdefault((match, hosts), route)
+            made = live.add((match, hosts), route)
         return made
 
     def is_as(self, other: Table, yielder: Yielder) -> bool:
@@ -304,7 +327,7 @@ class Plan:
         route = live.routes.get(None)
         if route is None:
             made = Route(stream.name, backends=live.split, data=stream, key=live.key)
-            route = live.routes.setdefault(None, made)
+            route = live.add(None, made)
         return route
 
     def enter(self) -> None:

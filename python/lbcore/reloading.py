@@ -23,7 +23,7 @@ from concurrent.futures import Future
 from dataclasses import fields, is_dataclass, replace
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from lbcore._core import Yielder, settle
+from lbcore._core import Yielder, settle, untrack
 from lbcore.errors import LbcoreError
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class Reader:
                 raise items
             if place == "end":
                 return settle(_with_parts(items, parts), kinds)
-            into = parts.setdefault(place, settle([], frozenset({list})))
+            into = parts.setdefault(place, untrack([]))
             for item in items:
                 if place == "upstreams" and "targets" in parts:
                     item = replace(item, targets=tuple(parts.pop("targets")))
@@ -237,8 +237,8 @@ def _emptied(holder: T) -> T:
 
 
 def _with_parts(spec: Spec, parts: dict[str, list[Any]]) -> Spec:
-    report = {name[7:]: tuple(items) for name, items in parts.items() if name.startswith("report.")}
+    report = {name[7:]: untrack(tuple(items)) for name, items in parts.items() if name.startswith("report.")}
     own: dict[str, Any] = {
-        name: tuple(items) for name, items in parts.items() if not name.startswith("report.")
+        name: untrack(tuple(items)) for name, items in parts.items() if not name.startswith("report.")
     }
     return replace(spec, **own, report=replace(spec.report, **report))

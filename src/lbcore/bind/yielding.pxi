@@ -18,7 +18,7 @@ cdef extern from "Python.h":
         traverseproc tp_traverse
     PyTypeObject *Py_TYPE(PyObject *o)
 
-cdef uint64_t STRETCH_NS = 200_000      # of work between two looks of others
+cdef uint64_t STRETCH_NS = 300_000      # of work between two looks of others
 cdef uint32_t STRIDE = 8                # items between two looks at the clock
 cdef double PAUSE = 50e-6               # seconds; sleep(0) would let go and take again before anybody else wakes
 
@@ -29,7 +29,7 @@ class Stopped(Exception):
 
 @cython.final
 cdef class Yielder:
-    """Gives the interpreter away every 200 microseconds of a long piece of work.  See ``_core.pyi``."""
+    """Gives the interpreter away every 300 microseconds of a long piece of work.  See ``_core.pyi``."""
 
     cdef uint64_t since, begun          # of this stretch: by the clock, and in the thread's CPU time (0: not begun)
     cdef uint64_t longest_ns
@@ -88,6 +88,12 @@ def settle(item, frozenset kinds):
     return item
 
 
+def untrack(container):
+    """As ``settle``, without looking at what is in it."""
+    PyObject_GC_UnTrack(container)
+    return container
+
+
 cdef int settle_one(PyObject *o, void *kinds) noexcept:
     """As a visitor of tp_traverse.  What is not tracked was settled before, or is an atom: so this ends."""
     cdef object item = <object>o
@@ -116,6 +122,9 @@ def dismantle(list parts not None, Yielder yielder not None):
             empty_list(<list>part, yielder)
         elif isinstance(part, Router):
             empty_list((<Router>part).made, yielder)
+            yielder.let_go()
+            part = None                     # its table goes without the interpreter
+            yielder.take_up()
         elif hasattr(part, "parts"):
             parts.extend(part.parts())
 
