@@ -25,14 +25,23 @@ from typing import Any
 
 import lbcore.engine
 from lbcore._core import Yielder
-from lbcore.engine import BackendSpec, Engine, ListenerSpec, MatchSpec, RuleSpec, Spec, TargetSpec, UpstreamSpec
+from lbcore.engine import (
+    BackendSpec,
+    Engine,
+    ListenerSpec,
+    MatchSpec,
+    RuleSpec,
+    Spec,
+    TargetSpec,
+    UpstreamSpec,
+)
 
 WEB = ListenerSpec("web", "HTTP", 8080)
 N_UPSTREAMS = 100
 
 
 def spec(n: int, path: str) -> Spec:
-    """``n`` rules on hosts of their own under ``path``, to 100 upstreams of 3 targets; nothing is shared with another."""
+    """``n`` rules on hosts of their own under ``path``, to 100 upstreams of 3 targets."""
     upstreams = tuple(
         UpstreamSpec(f"u{i}", tuple(TargetSpec(f"10.0.{i}.{j}:80") for j in range(3)))
         for i in range(N_UPSTREAMS)

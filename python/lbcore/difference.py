@@ -74,9 +74,9 @@ class Merger:
     def __init__(self, kinds: frozenset[type], yielder: Yielder) -> None:
         self._kinds = kinds
         self._yielder = yielder
-        self._added: list[str] = []
-        self._removed: list[str] = []
-        self._changed: list[str] = []
+        self._added: list[str] = untrack([])
+        self._removed: list[str] = untrack([])
+        self._changed: list[str] = untrack([])
         self._upstreams: dict[str, TargetChanges] = {}
 
     def merged(self, old: Spec, index: Index, new: Spec) -> tuple[Spec, Index, Changes]:

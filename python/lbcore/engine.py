@@ -378,11 +378,15 @@ class Engine:
         dismantle(parts_of(given.pop()), yielder)  # what was read twice; what is served is held by `spec`
         upstreams = self._built(spec, old.upstreams, yielder)
         plan = Plan(spec, index, upstreams, old, yielder)
+        changed = _changed(old, plan)
+        for u in changed:
+            upstream_of(u, yielder)  # aside: what is wrong with it is found before anything changes
+            yielder.tick()
         if dry_run:
             return _with_moves(changes, old.spec, spec, yielder)
         if prepare is not None:
             prepare(spec)
-        updates = _updates(old.spec, spec, old.upstreams, upstreams, yielder)
+        updates = _updates(changed, upstreams, yielder)
         yielder.pause()
         del yielder  # from here on nothing stops it
         _update_all(updates)
@@ -430,41 +434,36 @@ class _Update:
     upstream: Upstream
     targets: list[Target]
     before: list[Target]
-    lost: Sequence[tuple[str, str, float | None]]  # id, state, until: of those that leave and are not well
+    n_leaving: int
+    unwell: Sequence[tuple[str, str, float | None]]  # id, state, until: of those who leave
+
+
+def _changed(old: Plan, new: Plan) -> list[UpstreamSpec]:
+    """What is to be told to upstreams that stay."""
+    before = {u.name: u for u in old.spec.upstreams}
+    return [
+        u
+        for u in new.spec.upstreams
+        if u.name in before and new.upstreams[u.name] is old.upstreams[u.name] and before[u.name] is not u
+    ]
 
 
 def _updates(
-    old: Spec,
-    new: Spec,
-    were: Mapping[str, Upstream],
-    upstreams: Mapping[str, Upstream],
-    yielder: Yielder,
+    changed: list[UpstreamSpec], upstreams: Mapping[str, Upstream], yielder: Yielder
 ) -> list[_Update]:
-    """Those that lose nobody first: undoing them loses nothing.  With several, each is tried aside first."""
-    before = {u.name: u for u in old.upstreams}
-    changed = [
-        u
-        for u in new.upstreams
-        if u.name in before and upstreams[u.name] is were[u.name] and before[u.name] is not u
-    ]
+    """Those that lose nobody first: undoing them loses nothing."""
     updates = []
     for u in changed:
-        if len(changed) > 1:
-            upstream_of(u, yielder)
         updates.append(_update(upstreams[u.name], _targets(u, yielder)))
         yielder.tick()
-    return sorted(updates, key=lambda update: len(update.lost) + _n_leaving(update))
+    return sorted(updates, key=lambda update: update.n_leaving)
 
 
 def _update(upstream: Upstream, targets: list[Target]) -> _Update:
     stays = {t.id for t in targets}
-    lost = [(t.id, t.state, t.until) for t in upstream.targets if t.id not in stays and t.state != "healthy"]
-    return _Update(upstream, targets, [copy(t) for t in upstream.targets], lost)
-
-
-def _n_leaving(update: _Update) -> int:
-    stays = {t.id for t in update.targets}
-    return sum(t.id not in stays for t in update.before)
+    leaving = [t for t in upstream.targets if t.id not in stays]
+    unwell = [(t.id, t.state, t.until) for t in leaving if t.state != "healthy"]
+    return _Update(upstream, targets, [copy(t) for t in upstream.targets], len(leaving), unwell)
 
 
 def _update_all(updates: list[_Update]) -> None:
@@ -484,7 +483,7 @@ def _undo(update: _Update) -> None:
     """The old targets again, with their weights; who had left is as unwell as before."""
     upstream = update.upstream
     upstream.update(update.before)
-    for id, state, until in update.lost:
+    for id, state, until in update.unwell:
         if state == "draining":
             upstream[id].drain(None if until is None else max(0.0, until - time.monotonic()))
         else:
