@@ -369,18 +369,17 @@ def test_reloads_while_four_threads_pick():
 
 
 def test_long_calls_pin_no_plan():
-    class Witness(tuple):
-        """A tuple that can be watched."""
+    class Witness(RuleSpec):
+        """A rule that can be watched."""
 
     engine, calls, watched = engine_of(), [], []
     for g in range(100):
-        spec = dataclasses.replace(
-            SPEC, rules=Witness([rule("one", "a", matches=(MatchSpec(f"/{g}"),)), *SPEC.rules[1:]])
-        )
-        watched.append(weakref.ref(spec.rules))
-        engine.reload(spec)
+        plain = rule("one", "a", matches=(MatchSpec(f"/{g}"),))
+        watching = Witness(plain.name, plain.attached, plain.matches, plain.backends)
+        watched.append(weakref.ref(watching))
+        engine.reload(dataclasses.replace(SPEC, rules=(watching, *SPEC.rules[1:])))
+        del watching
         calls.append(engine.match("GET", "one.example", f"/{g}", port=80).acquire())
-        del spec
     alive = sum(ref() is not None for ref in watched)
     assert alive <= 1 and not engine._retired
     assert engine.upstreams["a"].stats()["in_flight"] + engine.upstreams["b"].stats()["in_flight"] == 100
@@ -417,33 +416,28 @@ def test_reloads_and_refusals_leave_no_memory_behind():
 # ---- signals ----------------------------------------------------------------------------------------------------
 
 INTERRUPTED = """
-import os, random, signal, sys, threading, time
+import random, signal, sys, threading, time
 sys.path[:0] = {path!r}
 import stalls
 from lbcore.engine import Engine
 specs = [stalls.spec(3000, path) for path in "ab"]
 engine, draw = Engine(specs[0], lambda source: specs[source]), random.Random({seed})
 print("seed", {seed})
+signal.signal(signal.SIGALRM, signal.default_int_handler)  # as Ctrl-C, without another process's timing
+threading.Thread(target=time.sleep, args=(600,), daemon=True).start()  # somebody to give way to
 n_interrupted, now = 0, 0
-for i in range(40):
-    def later(wait=draw.uniform(0, 0.03)):
-        time.sleep(wait)
-        os.kill(os.getpid(), signal.SIGINT)
-    thread = threading.Thread(target=later)
-    thread.start()
+for i in range(60):
     try:
-        try:
-            while True:
-                engine.reload(1 - now)
-                now = 1 - now
-        finally:
-            thread.join()
+        signal.setitimer(signal.ITIMER_REAL, draw.uniform(0.0001, 0.05))
+        while True:
+            engine.reload(1 - now)
+            now = 1 - now
     except KeyboardInterrupt:
         n_interrupted += 1
-    now = specs.index(engine.spec) if engine.spec in specs else sys.exit("neither the old nor the new")
+    now = [s.rules[5].matches for s in specs].index(engine.spec.rules[5].matches)
     path = "ab"[now]
     engine.match("GET", "h5.example.com", f"/{{path}}/5").acquire().done()
-assert n_interrupted == 40, n_interrupted
+assert n_interrupted == 60, n_interrupted
 engine.reload(1 - now)
 print("served")
 """

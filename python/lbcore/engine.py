@@ -7,7 +7,6 @@ that ``load`` handed over.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
@@ -29,7 +28,7 @@ from lbcore.options import Levels as Levels
 from lbcore.options import Limits as Limits
 from lbcore.options import SlowStart as SlowStart
 from lbcore.plan import Index, Plan, parts_of
-from lbcore.reloading import Reader, Turns, in_thread, request_of
+from lbcore.reloading import Reader, Turns, comes, in_thread, request_of
 
 _PATIENCE = 20  # pauses for those who still hold a plan that was replaced
 
@@ -339,7 +338,7 @@ class Engine:
         turn: Future[None] = Future()
         try:
             self._turns.ask(turn)
-            await asyncio.wrap_future(turn)
+            await comes(turn)
             yielder = Yielder()
             reader = Reader(yielder)
             wanted = self._source if source is None else source

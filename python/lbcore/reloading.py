@@ -10,11 +10,9 @@ of 32 hold it for a quarter of a millisecond.  The child is a fresh interpreter,
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import pickle
-import subprocess
 import sys
 import threading
 from collections import deque
@@ -26,7 +24,10 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 from lbcore._core import Yielder, settle, untrack
 from lbcore.errors import LbcoreError
 
+# asyncio and subprocess are imported where they are used: most programs that load a configuration never reload it so.
 if TYPE_CHECKING:
+    import subprocess
+
     from lbcore.engine import Spec
 
 T = TypeVar("T")
@@ -71,6 +72,13 @@ class Turns:
 # ---- in a thread ------------------------------------------------------------------------------------------------
 
 
+async def comes(turn: Future[None]) -> None:
+    """Wait for a turn."""
+    import asyncio
+
+    await asyncio.wrap_future(turn)
+
+
 async def in_thread(work: Callable[[], T], stop: Callable[[], None]) -> T:
     """What ``work`` returns or raises, done in a thread of its own, which has ended by then.
 
@@ -78,6 +86,8 @@ async def in_thread(work: Callable[[], T], stop: Callable[[], None]) -> T:
     failed) CancelledError is raised; if it was too late for that, its result is returned and the cancellation
     is undone.
     """
+    import asyncio
+
     loop = asyncio.get_running_loop()
     ended = loop.create_future()
     outcome: Future[T] = Future()
@@ -127,6 +137,8 @@ class Reader:
 
     def read(self, request: bytes, kinds: frozenset[type]) -> Spec:
         """What the loader of ``request`` returns or raises in the child.  Raises LbcoreError if that dies."""
+        import subprocess
+
         command = [sys.executable, "-c", _START.format(path=sys.path)]
         try:
             child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
