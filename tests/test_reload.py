@@ -368,6 +368,18 @@ def test_reloads_while_four_threads_pick():
     assert all(up.stats()["in_flight"] == 0 for up in engine.upstreams.values())
 
 
+def test_a_router_that_somebody_holds_is_left_for_the_next_reload():
+    engine = engine_of()
+    router = engine.router(80)
+    new = dataclasses.replace(SPEC, rules=SPEC.rules[1:])
+    engine.reload(new)
+    assert engine._retired == [router]
+    assert router.match("GET", "one.example", "/").route.name == "one"
+    del router
+    engine.reload(new)
+    assert not engine._retired
+
+
 def test_long_calls_pin_no_plan():
     class Witness(RuleSpec):
         """A rule that can be watched."""

@@ -74,7 +74,7 @@ def test_the_childs_problems_arrive_with_file_and_line(tmp_path):
     engine = lbcore.load(str(file))
     spec = engine.spec
     file.write_text(
-        "lbcore: 1\nlisteners: {web: {protocol: smtp, port: 80}, tcp: {protocol: tcp, port: 0}}\nroutes: [{name: r, backends: [none]}]\n"
+        "lbcore: 1\nlisteners: {web: {protocol: smtp, port: 80}, tcp: {protocol: tcp, port: 0}}\n"
     )
     with pytest.raises(lbcore.ConfigError) as caught:
         asyncio.run(engine.reload_async())

@@ -564,7 +564,7 @@ class Yielder:
     def __new__(cls) -> Self: ...
     @property
     def longest(self) -> float:
-        """The longest stretch between two pauses so far, in seconds of the thread's CPU time (Windows: by the clock)."""
+        """The longest stretch between two pauses so far: seconds of the thread's CPU time (Windows: by the clock)."""
 
     def tick(self) -> None:
         """After each item of a few microseconds at most: every 8 items it looks whether 0.3 ms have gone, and then
@@ -589,11 +589,12 @@ def untrack(container: _Item) -> _Item:
 def held_elsewhere(parts: list[Any]) -> bool:
     """True if somebody else has the last of ``parts``."""
 
-def dismantle(parts: list[Any], yielder: Yielder) -> None:
+def dismantle(parts: list[Any], yielder: Yielder) -> list[Router]:
     """Free ``parts`` and what they are made of, the last first, with pauses; the list is empty afterwards.
 
     Tuples and lists that nobody else holds are freed item by item, so are the routes of routers, and the ``parts()`` of
-    what has them.  Raises as :meth:`Yielder.tick`; the rest then goes at once.
+    what has them.  Returns the routers that somebody else holds.  Raises as :meth:`Yielder.tick`; the rest then goes at
+    once.
     """
 
 @final
@@ -601,7 +602,7 @@ class Entries:
     """Routes of a :class:`Router` that are made when they are first met.
 
     Route ``i`` has the ``path``, ``path_type``, ``methods``, ``headers`` and ``query`` of ``conditions[i]`` (text and
-    tuples, exactly as a :class:`Route` would hold them) and the ``hosts[i]``; ``make(i)`` makes it.  Raises ConfigError.
+    tuples, exactly as a :class:`Route` would hold them) and the ``hosts[i]``; ``make(i)`` makes it.
     """
 
     def __new__(

@@ -230,7 +230,7 @@ class Engine:
         self._source = source
         self._turns = Turns()
         self._reloader: int | None = None  # the thread that is at it
-        self._retired: list[Plan] = []
+        self._retired: list[Plan | Router] = []  # in the order of coming
         yielder = Yielder()
         spec, index, _ = Merger(_KINDS, yielder).merged(Spec(), Index(), spec)
         self._plan = Plan(spec, index, self._built(spec, {}, yielder), None, yielder)
@@ -414,15 +414,19 @@ class Engine:
         self._plan.rules.forget(self._plan.index.rules, yielder)
         self._plan.streams.forget(self._plan.index.streams, yielder)
         for _ in range(_PATIENCE):  # a thread may have been stopped in the middle of a match
-            waiting: list[Plan] = []
+            waiting: list[Plan | Router] = []
             while self._retired:
                 if held_elsewhere(self._retired):
                     waiting.append(self._retired.pop())
                 else:
-                    dismantle([self._retired.pop()], yielder)
+                    held = dismantle([self._retired.pop()], yielder)
+                    served = [router for _, router in self._plan.tables.values()]
+                    waiting += [router for router in held if router not in served]
+                    del held
             self._retired = waiting
             if not waiting:
                 return
+            del waiting
             yielder.pause()
 
 

@@ -46,7 +46,8 @@ cdef object checked_text(field, value):
 
 cdef bint is_text(value) except -1:
     """The quick answer to whether ``checked_text`` would return ``value`` itself; False: ask it."""
-    return type(value) is str and PyUnicode_IS_COMPACT_ASCII(<PyObject *>value) and value != "" and not has_controls(value)
+    return (type(value) is str and PyUnicode_IS_COMPACT_ASCII(<PyObject *>value) and value != ""
+            and not has_controls(value))
 
 
 cdef bint has_controls(str text) except -1:

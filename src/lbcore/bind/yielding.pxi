@@ -111,10 +111,13 @@ def held_elsewhere(list parts not None):
 
 def dismantle(list parts not None, Yielder yielder not None):
     """Free ``parts`` and what they are made of without a stall.  See ``_core.pyi``."""
+    held = []
     while parts:
         part = parts.pop()                  # which lets go of the one before
         yielder.step()
         if Py_REFCNT(part) > 1:             # somebody else has it, and will free it
+            if isinstance(part, Router):
+                held.append(part)
             continue
         if isinstance(part, tuple):
             empty_tuple(<tuple>part, yielder)
@@ -127,6 +130,7 @@ def dismantle(list parts not None, Yielder yielder not None):
             yielder.take_up()
         elif hasattr(part, "parts"):
             parts.extend(part.parts())
+    return held
 
 
 cdef int empty_list(list items, Yielder yielder) except -1:
