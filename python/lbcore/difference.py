@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lbcore.engine import Spec, TargetSpec, UpstreamSpec
 
 T = TypeVar("T")
+_STEP = 1024  # names that are let go at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,17 @@ class Merger:
         groups = (new.listeners, new.upstreams, new.rules, new.streams)
         if not all(map(is_, groups, (listeners, upstreams, rules, streams))):
             spec = replace(new, listeners=listeners, upstreams=upstreams, rules=rules, streams=streams)
-        changes = Changes(tuple(self._added), tuple(self._removed), tuple(self._changed), self._upstreams)
+        changes = Changes(*map(self._frozen, (self._added, self._removed, self._changed)), self._upstreams)
         return settle(spec, self._kinds), names, changes
+
+    def _frozen(self, names: list[str]) -> tuple[str, ...]:
+        """``names`` as a tuple; the list is empty afterwards, so that it need not be freed at a stroke."""
+        self._yielder.pause()
+        found = untrack(tuple(names))
+        while names:
+            del names[-_STEP:]
+            self._yielder.tick()
+        return found
 
     def _group(
         self,
@@ -128,6 +138,7 @@ class Merger:
             if names.get(name) is None:
                 self._removed.append(f"{kind} {name}")
             self._yielder.tick()
+        self._yielder.pause()
         merged = untrack(tuple(parts) if n_doubles else new)
         loose = [parts]
         del parts

@@ -228,6 +228,7 @@ def next_table(table: Table, before: tuple[Table, Router] | None, yielder: Yield
     """
     if before is not None and table.is_as(before[0], yielder) and _same_upstreams(table, before[0], yielder):
         return before
+    yielder.pause()  # the arrays of a large table take a while to come
     return table, Router(Entries(table.matches, table.hosts, table.route), yielder=yielder)
 
 
