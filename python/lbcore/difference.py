@@ -96,7 +96,8 @@ class Merger:
         groups = (new.listeners, new.upstreams, new.rules, new.streams)
         if not all(map(is_, groups, (listeners, upstreams, rules, streams))):
             spec = replace(new, listeners=listeners, upstreams=upstreams, rules=rules, streams=streams)
-        changes = Changes(*map(self._frozen, (self._added, self._removed, self._changed)), self._upstreams)
+        added, removed, changed = map(self._frozen, (self._added, self._removed, self._changed))
+        changes = Changes(added, removed, changed, self._upstreams)
         return settle(spec, self._kinds), names, changes
 
     def _frozen(self, names: list[str]) -> tuple[str, ...]:
