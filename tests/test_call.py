@@ -79,12 +79,12 @@ def test_a_wrong_status_is_refused_but_released(up, status):
     assert up.targets[0].in_flight == 0
 
 
-def test_what_is_not_there_yet_releases_all_the_same(up):
-    for more in ({"retry_after": 3},):
+def test_a_value_that_is_refused_releases_all_the_same(up):
+    for more in ({"retry_after": object()}, {"retry_after": float("nan")}, {"latency": -1.0}, {"status": 99}):
         call = up.acquire()
-        with pytest.raises(lbcore.LbcoreError, match="not available yet"):
+        with pytest.raises(ValueError, match=next(iter(more))):
             call.done(**more)
-    assert up.targets[0].in_flight == 0
+        assert up.targets[0].in_flight == 0
 
 
 def test_a_dropped_call_releases_and_warns(up):
