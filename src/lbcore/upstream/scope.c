@@ -70,7 +70,7 @@ static lb_status new_view(frame *f, lb_group *group, lb_error *err) {
 }
 
 static uint32_t off_of(const frame *f, const lb_view *view, uint32_t i) {
-    return lb_record_off(lb_record_of(f->up->state, view->slot[i]));
+    return lb_off_at(lb_record_of(f->up->state, view->slot[i]), f->picture->made_ns);
 }
 
 static void panic(const frame *f, lb_view *view, uint32_t priority) {
@@ -89,7 +89,8 @@ static uint64_t badness(const frame *f, const lb_view *view, uint32_t i) {
     uint32_t off = off_of(f, view, i);
     if (view->full[i] == 0 || (off & (LB_OFF_DRAINING | LB_OFF_DISABLED))) return LB_NEVER;
     if (off & LB_OFF_UNHEALTHY) return LB_NEVER - 1;
-    uint64_t ejected_ns = lb_word_read(&record->ejected_until_ns), held_ns = lb_word_read(&record->held_until_ns);
+    uint64_t ejected_ns = off & LB_OFF_EJECTED ? lb_word_read(&record->ejected_until_ns) : 0;
+    uint64_t held_ns = off & LB_OFF_HELD ? lb_word_read(&record->held_until_ns) : 0;
     return ejected_ns > held_ns ? ejected_ns : held_ns;
 }
 
