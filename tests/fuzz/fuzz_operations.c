@@ -206,10 +206,10 @@ static void pick_many(world *w) {
     asked anybody = {.scope = 0};
     int32_t out[MAX_PICKS];
     uint32_t n = 1 + next(w, MAX_PICKS);
+    if (w->rough) return;                               /* it might be renewed between two of them */
     if (!w->blind) lb_upstream_pick_many(w->up, out, n, w->now_ns);
     for (uint32_t i = 0; i < n && w->blind; i++) out[i] = (int32_t)lb_upstream_pick(w->up, w->now_ns);
     fired(w);
-    renewed(w);
     for (uint32_t i = 0; i < n; i++) check_pick(w, &anybody, (uint32_t)out[i]);
 }
 
@@ -228,6 +228,7 @@ static void pick_keys(world *w) {
     int32_t out[MAX_PICKS];
     uint32_t n = 1 + next(w, MAX_PICKS);
     const lb_key *key = some_keys(n);
+    if (w->rough) return;
     if (!w->blind) lb_upstream_pick_keys(w->up, key, out, n, w->now_ns);
     for (uint32_t i = 0; i < n && w->blind; i++) {
         lb_want want = {.key = &key[i]};
@@ -235,7 +236,6 @@ static void pick_keys(world *w) {
                                              : lb_upstream_choose(w->up, &want, w->now_ns));
     }
     fired(w);
-    renewed(w);
     by_key.want.key = key;
     for (uint32_t i = 0; i < n; i++) check_pick(w, &by_key, (uint32_t)out[i]);
 }
