@@ -273,7 +273,7 @@ uint32_t lb_upstream_pick_key(lb_upstream *up, const lb_key *key, uint64_t now_n
         if (i != LB_NONE) return lb_view_origin(group->view, i);
     }
     lb_want want = {.key = key};
-    return lb_upstream_choose(up, &want, 0);
+    return lb_upstream_choose(up, &want, now_ns);
 }
 
 uint32_t lb_upstream_candidates(lb_upstream *up, const lb_want *want, uint32_t *out, uint32_t n, uint64_t now_ns) {
