@@ -272,6 +272,38 @@ static void panic_begins_below_its_threshold_and_ends_at_it(void) {
     lb_upstream_free(up);
 }
 
+/* ---- a fork ----------------------------------------------------------------------------------------------------- */
+
+/* Open calls are the parent's, those of removed targets too; what is known of the targets the child knows as well. */
+static void a_child_begins_without_calls(void) {
+    static fleet f;
+    f.n = 0;
+    add_targets(&f, 3, 0);
+    lb_upstream *up = upstream_named("least_request", &f);
+    lb_call open = begin_on(up, 0, SECOND), failed = begin_on(up, 1, SECOND), going = begin_on(up, 2, SECOND);
+    report_verdict(up, &failed, LB_FAILURE, 1, SECOND);
+    lb_upstream_release(up, &failed);                   /* it stays counted, in the parent */
+    f.n = 2;
+    CHECK_EQ(lb_upstream_update(up, f.target, 2, SECOND, NULL), LB_OK);
+    CHECK_EQ(lb_upstream_set_health(up, 1, false, true, SECOND, NULL), LB_OK);
+    lb_upstream_forked(up, 5);
+    CHECK(lb_upstream_in_flight(up) == 0 && nothing_told(up));
+    walk_fleet(up, &f);
+    for (int late = 0; late < 2; late++) {
+        lb_upstream_release(up, &open);
+        lb_upstream_release(up, &going);
+        report_verdict(up, &open, LB_FAILURE, 1, SECOND);
+        CHECK_EQ(lb_upstream_rejoin(up, SECOND, NULL), LB_OK);          /* nothing is shared: nothing to join */
+    }
+    CHECK_EQ(lb_upstream_advance(up, 9 * SECOND, NULL), LB_OK);
+    CHECK(lb_upstream_in_flight(up) == 0 && off_of(up, 1) == LB_OFF_UNHEALTHY);
+    CHECK_EQ(lb_upstream_pick(up, 9 * SECOND), 0);
+    f.n = 3;
+    CHECK_EQ(lb_upstream_update(up, f.target, 3, 9 * SECOND, NULL), LB_OK);
+    walk_fleet(up, &f);
+    lb_upstream_free(up);
+}
+
 /* ---- flapping --------------------------------------------------------------------------------------------------- */
 
 /* 100,000 outcomes, each the opposite of the one before, a millisecond apart: what changes is bounded by the lengths of
@@ -331,6 +363,7 @@ int main(void) {
     RUN(when_nobody_is_well_the_rule_says_who_serves);
     RUN(the_least_bad_make_room_for_who_is_back);
     RUN(panic_begins_below_its_threshold_and_ends_at_it);
+    RUN(a_child_begins_without_calls);
     RUN(flapping_changes_little);
     RUN(flapping_checks_fill_no_memory);
     return check_result();

@@ -298,22 +298,32 @@ static lb_status build_group(frame *f, lb_scope *scope, lb_group *group, lb_erro
     return build_policy(f, scope, group, err);
 }
 
-static lb_status build_scope(frame *f, lb_scope *scope, lb_error *err) {
+/* Who is in it, and what it was in the old picture. */
+static void enter(frame *f, const lb_scope *scope) {
+    const lb_members *members = f->picture->members;
     f->old_scope = NULL;
     for (uint32_t s = 0; f->old && s < (scope->subset ? f->old->n_scopes : 1); s++)
         if (f->old->scope[s].subset == scope->subset) f->old_scope = &f->old->scope[s];
     f->n = 0;
-    const lb_members *members = f->picture->members;
     for (uint32_t i = 0; i < members->n; i++)
         if (!scope->subset || lb_members_has(members, i, scope->subset->label, scope->subset->n)) f->part[f->n++] = i;
     f->empty = is_empty(f, f->picture->view);
-    bool rescue = f->empty && f->up->spec.when_empty == LB_EMPTY_LEAST_BAD;
-    if (rescue) serve_least_bad(f, f->picture->view);
+}
+
+static lb_status build_groups(frame *f, lb_scope *scope, lb_error *err) {
     lb_status status = list_groups(f, scope, err);
     for (uint32_t g = 0; g < scope->n_groups && !status; g++) status = build_group(f, scope, &scope->group[g], err);
     if (!status && scope->n_groups > 1 && !is_keyed(f)) status = build_schedule(f, scope, err);
-    for (uint32_t k = 0; k < f->n && rescue && scope->subset; k++)
-        f->picture->view->weight[f->part[k]] = 0;       /* the other scopes are made from the same View */
+    return status;
+}
+
+/* The other scopes are made from the same View: what a subset's emptiness gave its members is theirs alone. */
+static lb_status build_scope(frame *f, lb_scope *scope, lb_error *err) {
+    enter(f, scope);
+    bool rescue = f->empty && f->up->spec.when_empty == LB_EMPTY_LEAST_BAD;
+    if (rescue) serve_least_bad(f, f->picture->view);
+    lb_status status = build_groups(f, scope, err);
+    for (uint32_t k = 0; k < f->n && rescue && scope->subset; k++) f->picture->view->weight[f->part[k]] = 0;
     return status;
 }
 
