@@ -161,15 +161,22 @@ bool lb_state_finish(lb_state *state, uint32_t slot, uint32_t generation) {
     return true;
 }
 
-uint64_t lb_state_look(lb_state *state) {
-    uint64_t total = 0;
-    for (uint32_t slot = 0; slot < state->n_slots && state->backing; slot++) {
-        lb_seat *seat = lb_seat_of(state, slot);
-        if (!seat->used) continue;
+uint32_t lb_state_look_at(lb_state *state, uint32_t slot) {
+    lb_seat *seat = lb_seat_of(state, slot);
+    if (state->backing) {
         uint32_t others = state->backing->others(state->backing->context, seat->place);
         lb_counter_add(lb_in_flight(state, slot), others - lb_counter_read(&seat->others)); /* may wrap: a difference */
         lb_counter_write(&seat->others, others);
-        total += others;
+    }
+    return lb_counter_read(lb_in_flight(state, slot));
+}
+
+uint64_t lb_state_look(lb_state *state) {
+    uint64_t total = 0;
+    for (uint32_t slot = 0; slot < state->n_slots && state->backing; slot++) {
+        if (!lb_seat_of(state, slot)->used) continue;
+        (void)lb_state_look_at(state, slot);
+        total += lb_counter_read(&lb_seat_of(state, slot)->others);
     }
     return total;
 }

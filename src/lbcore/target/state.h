@@ -97,6 +97,9 @@ bool lb_state_finish(lb_state *state, uint32_t slot, uint32_t generation);
 /* Where State is shared: look at the calls of the other workers.  Returns how many they are in all. */
 uint64_t lb_state_look(lb_state *state);
 
+/* The same for one slot: its calls, those of all workers. */
+uint32_t lb_state_look_at(lb_state *state, uint32_t slot);
+
 /* Give back what left with calls open and has none any more, where the last call could not do it: State is shared
  * ("load"), or another thread let it go. */
 void lb_state_sweep(lb_state *state);
