@@ -1,57 +1,28 @@
 /* compile: from route specifications to the structure of router.h.
  *
- * Source  precedence of the Gateway API (gateway-api.md 2.3 to 2.5): "most characters in a matching non-wildcard
- *         hostname, then most characters in a matching hostname"; "Exact path > longest PathPrefix (characters) > has
- *         a method match > number of header matches > number of query matches"; then the order of the specifications.
- * Rank    (precedence, tie), least first.  Host and path come first in it, so all that share both stand in one list;
- *         match.c visits lists in that order and needs no rank any more.  The tie is the specification's index with
- *         gaps between neighbours, so that a later change can put a route between two.
  * Cost    O(bytes of all specifications + n log n within a list); about 0.4 us a route.
  * Keeps   a failed build leaves nothing behind.
  */
 #include "base/vec.h"
 #include "route/router.h"
 
-typedef struct rank { uint64_t precedence, tie; } rank;
-
-/* A candidate on its way into its list: one host and path of one specification. */
-typedef struct pending {
-    rank rank;
-    uint32_t node, route, rule;
-} pending;
-
 typedef struct builder {
-    lb_router *router;              /* the table grows in place, arrays come from the vectors at the end */
-    lb_vec buckets, nodes, parents, rules, predicates;      /* a node counts its candidates until the end */
-    pending *pending;
+    const lb_flavor_rules *flavor;
+    lb_tree *tree;                  /* the table grows in place, arrays come from the vectors at the end */
+    lb_vec buckets, parents, rules, predicates;         /* parents: one for each node */
+    lb_pending *pending;
     uint32_t n_pending;
 } builder;
 
 /* What of a specification is the same for each of its hosts. */
 typedef struct compiled {
     const lb_route_spec *spec;
-    uint32_t route, rule, n_headers, n_query;
+    uint32_t route, rule;
+    lb_facts facts;
 } compiled;
-
-/* ---- rank ------------------------------------------------------------------------------------------------- */
 
 static lb_str without_trailing_slash(lb_str path) {
     return path.data[path.len - 1] == '/' ? (lb_str){path.data, path.len - 1} : path;
-}
-
-/* Greater is better in each field, so the complement of the whole is least for the best.  `host` NULL: any. */
-static rank rank_of(const compiled *c, const lb_spec_host *host) {
-    bool exact = c->spec->path_type == LB_PATH_EXACT;
-    uint64_t name = !host || host->wildcard ? 0 : host->name.len;
-    uint64_t characters = !host ? 0 : host->name.len + (host->wildcard ? 2 : 0);
-    uint64_t prefix = exact ? 0 : without_trailing_slash(c->spec->path).len;
-    uint64_t good = name << 56 | characters << 48 | (uint64_t)exact << 47 | prefix << 21
-                    | (uint64_t)(c->spec->n_methods > 0) << 20 | (uint64_t)c->n_headers << 10 | c->n_query;
-    return (rank){~good, (uint64_t)c->route << 32};
-}
-
-static bool precedes(const rank *a, const rank *b) {
-    return a->precedence != b->precedence ? a->precedence < b->precedence : a->tie < b->tie;
 }
 
 /* ---- rules ------------------------------------------------------------------------------------------------ */
@@ -89,13 +60,13 @@ static uint32_t keep_other_methods(builder *b, const lb_route_spec *spec) {
         ((char *)text.items)[at + method.len] = ' ';
         text.n = at + (uint32_t)method.len + 1;
     }
-    uint32_t place = ok ? lb_table_keep(&b->router->table, (lb_str){text.items, text.n}) : LB_NONE;
+    uint32_t place = ok ? lb_table_keep(&b->tree->table, (lb_str){text.items, text.n}) : LB_NONE;
     lb_vec_free(&text);
     return place;
 }
 
 static bool add_condition(builder *b, const lb_condition *c) {
-    uint32_t name = lb_table_keep(&b->router->table, c->name), value = lb_table_keep(&b->router->table, c->value);
+    uint32_t name = lb_table_keep(&b->tree->table, c->name), value = lb_table_keep(&b->tree->table, c->value);
     return add_predicate(b, c->kind == LB_CONDITION_HEADER ? LB_PREDICATE_header : LB_PREDICATE_query, name, value);
 }
 
@@ -103,8 +74,8 @@ static bool add_conditions(builder *b, compiled *c) {
     for (uint32_t i = 0; i < c->spec->n_conditions; i++) {
         if (!lb_spec_condition_counts(c->spec, i)) continue;
         if (!add_condition(b, &c->spec->conditions[i])) return false;
-        if (c->spec->conditions[i].kind == LB_CONDITION_HEADER) c->n_headers++;
-        else c->n_query++;
+        if (c->spec->conditions[i].kind == LB_CONDITION_HEADER) c->facts.n_headers++;
+        else c->facts.n_query++;
     }
     return true;
 }
@@ -124,28 +95,30 @@ static bool compile_rule(builder *b, compiled *c) {
 
 /* ---- hosts, paths ----------------------------------------------------------------------------------------- */
 
+static void lower(uint64_t *least, uint64_t value) {
+    if (value < *least) *least = value;
+}
+
 static lb_bucket *bucket_at(builder *b, uint32_t i) { return (lb_bucket *)b->buckets.items + i; }
-static uint32_t *node_at(const builder *b, uint32_t i) { return (uint32_t *)b->nodes.items + i; }
 
 static uint32_t new_node(builder *b, uint32_t parent) {
-    if (b->nodes.n == LB_N_NODES_MAX || !lb_vec_push(&b->nodes)) return LB_NONE;
-    uint32_t *up = lb_vec_push(&b->parents);
+    uint32_t *up = b->parents.n == LB_N_NODES_MAX ? NULL : lb_vec_push(&b->parents);
     if (!up) return LB_NONE;
     *up = parent;
-    return b->nodes.n - 1;
+    return b->parents.n - 1;
 }
 
 static uint32_t new_bucket(builder *b) {
     uint32_t root = new_node(b, LB_NONE);
     lb_bucket *bucket = root == LB_NONE ? NULL : lb_vec_push(&b->buckets);
     if (!bucket) return LB_NONE;
-    bucket->root = root;
+    *bucket = (lb_bucket){.best = UINT64_MAX, .best_prefix = UINT64_MAX, .root = root};
     return b->buckets.n - 1;
 }
 
 /* The node under (owner, key), made as a child of `parent` if need be; LB_NONE: out of memory. */
 static uint32_t node_under(builder *b, uint32_t owner, lb_str key, uint32_t parent) {
-    uint32_t *node = lb_table_at(&b->router->table, owner, key);
+    uint32_t *node = lb_table_at(&b->tree->table, owner, key);
     if (node && *node == LB_NONE) *node = new_node(b, parent);
     return node ? *node : LB_NONE;
 }
@@ -168,12 +141,36 @@ static uint32_t node_of_path(builder *b, lb_bucket *bucket, const lb_route_spec 
     return exact ? node_under(b, bucket->root, spec->path, LB_NONE) : node_of_prefix(b, bucket->root, spec->path);
 }
 
+static bool want_wildcards(lb_tree *tree) {
+    if (tree->wildcards) return true;
+    tree->wildcards = lb_alloc_array(LB_HOST_MAX + 1, sizeof *tree->wildcards);
+    if (!tree->wildcards) return false;
+    for (uint32_t i = 0; i <= LB_HOST_MAX; i++) tree->wildcards[i] = UINT64_MAX;
+    return true;
+}
+
 static uint32_t bucket_of(builder *b, const lb_spec_host *host) {
     if (!host) return 0;
-    b->router->has_wildcard |= host->wildcard;
-    uint32_t *bucket = lb_table_at(&b->router->table, host->wildcard ? LB_OWNER_WILDCARDS : LB_OWNER_HOSTS, host->name);
+    if (host->wildcard && !want_wildcards(b->tree)) return LB_NONE;
+    uint32_t *bucket = lb_table_at(&b->tree->table, host->wildcard ? LB_OWNER_WILDCARDS : LB_OWNER_HOSTS, host->name);
     if (bucket && *bucket == LB_NONE) *bucket = new_bucket(b);
     return bucket ? *bucket : LB_NONE;
+}
+
+static uint64_t precedence_of(const builder *b, const compiled *c, const lb_spec_host *host) {
+    lb_facts facts = c->facts;
+    if (host) {
+        facts.host_is_exact = !host->wildcard;
+        facts.host_characters = (uint32_t)host->name.len + (host->wildcard ? 2 : 0);
+    }
+    return b->flavor->precedence(&facts);
+}
+
+/* Remember the least precedence of whatever may be skipped as a whole. */
+static void note_precedence(builder *b, lb_bucket *bucket, const compiled *c, const lb_spec_host *host, uint64_t value) {
+    lower(&bucket->best, value);
+    if (c->spec->path_type != LB_PATH_EXACT) lower(&bucket->best_prefix, value);
+    if (host && host->wildcard) lower(&b->tree->wildcards[host->name.len], value);
 }
 
 static lb_status add_candidate(builder *b, const compiled *c, const lb_spec_host *host, lb_error *err) {
@@ -182,8 +179,9 @@ static lb_status add_candidate(builder *b, const compiled *c, const lb_spec_host
     uint32_t bucket = bucket_of(b, host);
     uint32_t node = bucket == LB_NONE ? LB_NONE : node_of_path(b, bucket_at(b, bucket), c->spec);
     if (node == LB_NONE) return lb_no_memory(err, "routes");
-    ++*node_at(b, node);
-    b->pending[b->n_pending++] = (pending){rank_of(c, host), node, c->route, c->rule};
+    uint64_t precedence = precedence_of(b, c, host);
+    note_precedence(b, bucket_at(b, bucket), c, host, precedence);
+    b->pending[b->n_pending++] = (lb_pending){{precedence, c->route, c->rule}, node};
     return LB_OK;
 }
 
@@ -200,116 +198,39 @@ static lb_status add_hosts(builder *b, const compiled *c, lb_error *err) {
     return LB_OK;
 }
 
+static lb_facts facts_of(const lb_route_spec *spec) {
+    return (lb_facts){.path_type = spec->path_type, .path_characters = (uint32_t)without_trailing_slash(spec->path).len,
+                      .n_methods = spec->n_methods};
+}
+
 static lb_status add_spec(builder *b, const lb_route_spec *spec, uint32_t route, lb_error *err) {
     compiled c = {.spec = spec, .route = route};
     lb_status status = lb_spec_check(spec, err);
+    if (status == LB_OK) c.facts = facts_of(spec);
     if (status == LB_OK && !compile_rule(b, &c)) status = lb_no_memory(err, "routes");
     if (status == LB_OK) status = add_hosts(b, &c, err);
     if (status == LB_ERR_CONFIG) lb_error_in(err, "routes", route);
     return status;
 }
 
-/* ---- candidates, sorted ----------------------------------------------------------------------------------- */
-
-/* In here candidates[].route is an index into b->pending. */
-static bool out_of_order(const builder *b, const lb_candidate *left, const lb_candidate *right) {
-    return precedes(&b->pending[right->route].rank, &b->pending[left->route].rank);
-}
-
-static void swap(lb_candidate *a, lb_candidate *b) {
-    lb_candidate was = *a;
-    *a = *b;
-    *b = was;
-}
-
-static void sift_down(const builder *b, lb_candidate *heap, uint32_t root, uint32_t n) {
-    for (uint32_t child; (child = 2 * root + 1) < n; root = child) {
-        if (child + 1 < n && out_of_order(b, &heap[child + 1], &heap[child])) child++;
-        if (!out_of_order(b, &heap[child], &heap[root])) return;
-        swap(&heap[root], &heap[child]);
-    }
-}
-
-/* Heap sort: in place, n log n for every input, and no recursion.  Most lists hold one, or are in order already. */
-static void sort_list(const builder *b, lb_candidate *list, uint32_t n) {
-    uint32_t sorted = 1;
-    while (sorted < n && !out_of_order(b, &list[sorted - 1], &list[sorted])) sorted++;
-    if (sorted >= n) return;
-    for (uint32_t i = n / 2; i-- > 0;) sift_down(b, list, i, n);
-    while (n-- > 1) {
-        swap(&list[0], &list[n]);
-        sift_down(b, list, 0, n);
-    }
-}
-
-static uint32_t count_lists(const builder *b) {
-    uint32_t n = 0;
-    for (uint32_t node = 0; node < b->nodes.n; node++) n += *node_at(b, node) > 0;
-    return n;
-}
-
-/* A node's count becomes where its candidates begin (LB_NONE: it has none). */
-static void group_by_node(builder *b, lb_candidate *candidates) {
-    uint32_t end = 0;
-    for (uint32_t node = 0; node < b->nodes.n; node++) {
-        uint32_t *count = node_at(b, node);
-        if (*count == 0) {
-            *count = LB_NONE;
-            continue;
-        }
-        end += *count;
-        *count = end;
-        candidates[end++] = (lb_candidate){LB_NONE, LB_NONE};
-    }
-    for (uint32_t i = b->n_pending; i-- > 0;) candidates[--*node_at(b, b->pending[i].node)].route = i;
-}
-
-/* Sort the list at `begin`, replace indices by what they stand for, and end it with the list `above`. */
-static void close_list(const builder *b, lb_candidate *begin, uint32_t above) {
-    lb_candidate *end = begin;
-    while (end->route != LB_NONE) end++;
-    sort_list(b, begin, (uint32_t)(end - begin));
-    for (lb_candidate *c = begin; c < end; c++) {
-        const pending *p = &b->pending[c->route];
-        *c = (lb_candidate){p->route, p->rule};
-    }
-    end->rule = above;
-}
-
-/* Parents are older than their children: one ascending pass gives each node the nearest list above it. */
-static void close_lists(builder *b, lb_candidate *candidates) {
-    for (uint32_t node = 0; node < b->nodes.n; node++) {
-        uint32_t parent = ((const uint32_t *)b->parents.items)[node], *begin = node_at(b, node);
-        uint32_t above = parent == LB_NONE ? LB_NONE : *node_at(b, parent);
-        if (*begin == LB_NONE) *begin = above;
-        else close_list(b, candidates + *begin, above);
-    }
-}
-
 /* ---- the whole -------------------------------------------------------------------------------------------- */
 
 static bool take_arrays(builder *b) {
-    lb_router *r = b->router;
-    r->n_buckets = b->buckets.n;
-    r->n_nodes = b->nodes.n;
-    r->n_rules = b->rules.n - 1;
-    r->n_predicates = b->predicates.n;
-    return lb_vec_take(&b->buckets, &r->buckets) && lb_vec_take(&b->nodes, &r->nodes)
-           && lb_vec_take(&b->rules, &r->rules) && lb_vec_take(&b->predicates, &r->predicates)
-           && lb_table_fit(&r->table);
+    lb_tree *t = b->tree;
+    t->n_buckets = b->buckets.n;
+    t->n_rules = b->rules.n - 1;
+    t->n_predicates = b->predicates.n;
+    return lb_vec_take(&b->buckets, &t->buckets) && lb_vec_take(&b->rules, &t->rules)
+           && lb_vec_take(&b->predicates, &t->predicates) && lb_table_fit(&t->table);
 }
 
 static bool finish(builder *b) {
-    lb_router *r = b->router;
     uint32_t *end = lb_vec_push(&b->rules);                 /* where the last rule ends */
     if (!end) return false;
     *end = b->predicates.n;
-    r->n_candidates = b->n_pending + count_lists(b);
-    r->candidates = lb_alloc_array(r->n_candidates, sizeof *r->candidates);
-    if (!r->candidates) return false;
-    group_by_node(b, r->candidates);
-    close_lists(b, r->candidates);
-    return take_arrays(b);
+    if (b->tree->wildcards)
+        for (uint32_t i = 1; i <= LB_HOST_MAX; i++) lower(&b->tree->wildcards[i], b->tree->wildcards[i - 1]);
+    return lb_lists_new(b->tree, b->pending, b->n_pending, b->parents.items, b->parents.n) && take_arrays(b);
 }
 
 static lb_status count_candidates(const lb_route_spec *specs, uint32_t n, uint32_t *n_candidates, lb_error *err) {
@@ -321,23 +242,31 @@ static lb_status count_candidates(const lb_route_spec *specs, uint32_t n, uint32
     return LB_OK;
 }
 
+static bool begin(builder *b, uint32_t n, uint32_t n_candidates, uint64_t seed) {
+    b->tree = lb_alloc_zero(1, sizeof *b->tree);
+    b->pending = lb_alloc_array(n_candidates, sizeof *b->pending);
+    if (!b->tree || !b->pending) return false;
+    b->tree->ties = lb_alloc_array(n, sizeof *b->tree->ties);
+    b->tree->n_routes = n;
+    return b->tree->ties && lb_table_init(&b->tree->table, n_candidates, seed) && new_bucket(b) != LB_NONE;
+}
+
 static lb_status build(builder *b, const lb_route_spec *specs, uint32_t n, uint64_t seed, lb_error *err) {
     uint32_t n_candidates = 0;
     lb_status status = count_candidates(specs, n, &n_candidates, err);
     if (status != LB_OK) return status;
-    b->router = lb_alloc_zero(1, sizeof *b->router);
-    b->pending = lb_alloc_array(n_candidates, sizeof *b->pending);
-    if (!b->router || !b->pending || !lb_table_init(&b->router->table, n_candidates, seed) || new_bucket(b) == LB_NONE)
-        return lb_no_memory(err, "routes");
-    for (uint32_t i = 0; i < n && status == LB_OK; i++) status = add_spec(b, &specs[i], i, err);
+    if (!begin(b, n, n_candidates, seed)) return lb_no_memory(err, "routes");
+    for (uint32_t i = 0; i < n && status == LB_OK; i++) {
+        b->tree->ties[i] = lb_tie_of(i);
+        status = add_spec(b, &specs[i], i, err);
+    }
     if (status == LB_OK && !finish(b)) status = lb_no_memory(err, "routes");
     return status;
 }
 
-static void builder_init(builder *b) {
-    *b = (builder){0};
+static void builder_init(builder *b, const lb_flavor_rules *flavor) {
+    *b = (builder){.flavor = flavor};
     lb_vec_init(&b->buckets, sizeof(lb_bucket));
-    lb_vec_init(&b->nodes, sizeof(uint32_t));
     lb_vec_init(&b->parents, sizeof(uint32_t));
     lb_vec_init(&b->rules, sizeof(uint32_t));
     lb_vec_init(&b->predicates, sizeof(lb_predicate));
@@ -345,39 +274,39 @@ static void builder_init(builder *b) {
 
 static void builder_free(builder *b) {
     lb_vec_free(&b->buckets);
-    lb_vec_free(&b->nodes);
     lb_vec_free(&b->parents);
     lb_vec_free(&b->rules);
     lb_vec_free(&b->predicates);
     lb_free(b->pending);
 }
 
-lb_status lb_router_new(lb_router **out, const lb_route_spec *specs, uint32_t n, lb_flavor flavor, uint64_t seed,
-                        lb_error *err) {
+lb_status lb_tree_new(lb_tree **out, const lb_route_spec *specs, uint32_t n, const lb_flavor_rules *flavor,
+                      uint64_t seed, lb_error *err) {
     builder b;
-    if (flavor != LB_FLAVOR_GATEWAY_API)
-        return lb_fail(err, LB_ERR_CONFIG, "flavor", "%d is not known; 0 is gateway_api", (int)flavor);
-    builder_init(&b);
+    builder_init(&b, flavor);
     lb_status status = build(&b, specs, n, seed, err);
     builder_free(&b);
-    if (status == LB_OK) *out = b.router;
-    else lb_router_free(b.router);
+    if (status == LB_OK) *out = b.tree;
+    else lb_tree_free(b.tree);
     return status;
 }
 
-void lb_router_free(lb_router *router) {
-    if (!router) return;
-    lb_table_free(&router->table);
-    lb_free(router->buckets);
-    lb_free(router->nodes);
-    lb_free(router->candidates);
-    lb_free(router->rules);
-    lb_free(router->predicates);
-    lb_free(router);
+void lb_tree_free(lb_tree *tree) {
+    if (!tree) return;
+    lb_table_free(&tree->table);
+    lb_free(tree->buckets);
+    lb_free(tree->nodes);
+    lb_free(tree->candidates);
+    lb_free(tree->ties);
+    lb_free(tree->rules);
+    lb_free(tree->predicates);
+    lb_free(tree->wildcards);
+    lb_free(tree);
 }
 
-size_t lb_router_memory(const lb_router *r) {
-    return sizeof *r + lb_table_memory(&r->table) + r->n_buckets * sizeof *r->buckets + r->n_nodes * sizeof *r->nodes
-           + r->n_candidates * sizeof *r->candidates
-           + (r->n_rules + 1) * sizeof *r->rules + r->n_predicates * sizeof *r->predicates;
+size_t lb_tree_memory(const lb_tree *t) {
+    return sizeof *t + lb_table_memory(&t->table) + t->n_buckets * sizeof *t->buckets + t->n_nodes * sizeof *t->nodes
+           + t->n_candidates * sizeof *t->candidates + t->n_routes * sizeof *t->ties
+           + (t->n_rules + 1) * sizeof *t->rules + t->n_predicates * sizeof *t->predicates
+           + (t->wildcards ? (LB_HOST_MAX + 1) * sizeof *t->wildcards : 0);
 }

@@ -1,49 +1,67 @@
 /* match: a request to the route of the least rank whose predicates hold.
  *
  * Order   buckets from the exact host over the longest wildcard to any host; in a bucket the exact path, then prefixes
- *         from the longest to the shortest; in a list as sorted.  This is the precedence of the flavour (compile.c),
- *         so the first candidate that holds is the answer and the walk ends there.
+ *         from the longest to the shortest; in a list as sorted.  The best so far is kept with its rank, and what
+ *         cannot be better is skipped: a candidate with the rest of its list, a bucket, all wildcards.
  * Cost    per bucket that matches the host (one, as a rule): one look-up for the exact path, one per segment for the
  *         prefixes, as deep as routes go.  Independent of the number of routes; grows with the candidates that share
  *         host and path and whose predicates fail.  Wildcards: one look-up per label of the host.
  * Keeps   reads the router only; no allocation, no recursion.
  */
+#include "base/alloc.h"
 #include "route/bytes.h"
 #include "route/normalise.h"
 #include "route/router.h"
 
-/* What a walk looks for. */
+/* The best candidate so far. */
+typedef struct found {
+    uint64_t precedence, tie;
+    uint32_t route;
+} found;
+
+static const found nothing = {UINT64_MAX, UINT64_MAX, LB_NONE};
+
+/* What a walk looks for, and what it has. */
 typedef struct search {
-    const lb_router *router;
+    const lb_tree *tree;
     lb_key path;
     const lb_seen *seen;
+    found best;
 } search;
 
-static bool rule_holds(const lb_router *r, uint32_t rule, const lb_seen *seen) {
+static bool rule_holds(const lb_tree *t, uint32_t rule, const lb_seen *seen) {
     if (rule < LB_BARE_RULES) return rule == 0 || (rule & seen->method_bit);
-    const uint32_t *first = &r->rules[rule - LB_BARE_RULES];
+    const uint32_t *first = &t->rules[rule - LB_BARE_RULES];
     for (uint32_t i = first[0]; i < first[1]; i++)
-        if (!lb_predicate_holds(&r->predicates[i], &r->table, seen)) return false;
+        if (!lb_predicate_holds(&t->predicates[i], &t->table, seen)) return false;
     return true;
 }
 
-/* The first route whose rule holds, in the lists that `node` leads to; or LB_NONE. */
-static uint32_t first_of_node(const search *s, uint32_t node) {
-    for (uint32_t i = s->router->nodes[node]; i != LB_NONE;) {
-        const lb_candidate *c = &s->router->candidates[i];
+static bool may_win(const search *s, const lb_candidate *c) {
+    if (c->precedence != s->best.precedence) return c->precedence < s->best.precedence;
+    return s->tree->ties[c->route] < s->best.tie;
+}
+
+/* Go through the lists from candidate `i` on until one holds, or cannot win: neither can what comes behind it. */
+static void scan(search *s, uint32_t i) {
+    while (i != LB_NONE) {
+        const lb_candidate *c = &s->tree->candidates[i];
         if (c->route == LB_NONE) {
             i = c->rule;
             continue;
         }
-        if (rule_holds(s->router, c->rule, s->seen)) return c->route;
-        i++;
+        if (!may_win(s, c)) return;
+        if (rule_holds(s->tree, c->rule & ~LB_LAST, s->seen)) {
+            s->best = (found){c->precedence, s->tree->ties[c->route], c->route};
+            return;
+        }
+        i = c->rule & LB_LAST ? LB_NONE : i + 1;
     }
-    return LB_NONE;
 }
 
 /* The deepest node of the trie on the way of the path: "/a/b/" visits "a", "b" and finds no edge for the empty rest. */
 static uint32_t deepest_node(const search *s, uint32_t node) {
-    const lb_table *table = &s->router->table;
+    const lb_table *table = &s->tree->table;
     const char *at = s->path.text.data, *end = at + s->path.text.len;
     while (at < end) {
         const char *begin = ++at;
@@ -56,39 +74,41 @@ static uint32_t deepest_node(const search *s, uint32_t node) {
     return node;
 }
 
-static uint32_t first_in_bucket(const search *s, uint32_t i) {
-    const lb_bucket *bucket = &s->router->buckets[i];
-    uint32_t route = LB_NONE;
+static void search_bucket(search *s, uint32_t i) {
+    const lb_tree *t = s->tree;
+    const lb_bucket *bucket = &t->buckets[i];
     if (bucket->has_exact) {
-        uint32_t node = lb_table_find(&s->router->table, bucket->root, &s->path);
-        if (node != LB_NONE) route = first_of_node(s, node);
+        uint32_t node = lb_table_find(&t->table, bucket->root, &s->path);
+        if (node != LB_NONE) scan(s, t->nodes[node]);
     }
-    if (route == LB_NONE && bucket->has_prefix) route = first_of_node(s, deepest_node(s, bucket->root));
-    return route;
+    if (bucket->has_prefix && bucket->best_prefix <= s->best.precedence) scan(s, t->nodes[deepest_node(s, bucket->root)]);
 }
 
 /* "*.a.b" matches one or more labels on the left, never "a.b" itself.  From the left: the longest suffix first. */
-static uint32_t first_of_wildcards(const search *s, lb_str host) {
-    uint32_t route = LB_NONE;
-    for (size_t i = 0; i < host.len && route == LB_NONE; i++) {
+static void search_wildcards(search *s, lb_str host) {
+    for (size_t i = 0; i < host.len && s->tree->wildcards[host.len - i] <= s->best.precedence; i++) {
         if (host.data[i] != '.') continue;
-        lb_key suffix = lb_table_key(&s->router->table, (lb_str){host.data + i + 1, host.len - i - 1});
-        uint32_t bucket = lb_table_find(&s->router->table, LB_OWNER_WILDCARDS, &suffix);
-        if (bucket != LB_NONE) route = first_in_bucket(s, bucket);
+        lb_key suffix = lb_table_key(&s->tree->table, (lb_str){host.data + i + 1, host.len - i - 1});
+        uint32_t bucket = lb_table_find(&s->tree->table, LB_OWNER_WILDCARDS, &suffix);
+        if (bucket != LB_NONE) search_bucket(s, bucket);
     }
-    return route;
+}
+
+static void search_tree(search *s, lb_str host) {
+    const lb_tree *t = s->tree;
+    if (t->n_buckets > 1 && host.len > 0) {
+        lb_key name = lb_table_key(&t->table, host);
+        uint32_t bucket = lb_table_find(&t->table, LB_OWNER_HOSTS, &name);
+        if (bucket != LB_NONE) search_bucket(s, bucket);
+        if (t->wildcards) search_wildcards(s, host);
+    }
+    if (t->buckets[0].best <= s->best.precedence) search_bucket(s, 0);
 }
 
 static uint32_t first_of_all(const lb_router *r, lb_str host, lb_str path, const lb_seen *seen) {
-    search s = {r, lb_table_key(&r->table, path), seen};
-    uint32_t route = LB_NONE;
-    if (r->n_buckets > 1 && host.len > 0) {
-        lb_key name = lb_table_key(&r->table, host);
-        uint32_t bucket = lb_table_find(&r->table, LB_OWNER_HOSTS, &name);
-        if (bucket != LB_NONE) route = first_in_bucket(&s, bucket);
-        if (route == LB_NONE && r->has_wildcard) route = first_of_wildcards(&s, host);
-    }
-    return route != LB_NONE ? route : first_in_bucket(&s, 0);
+    search s = {r->tree, lb_table_key(&r->tree->table, path), seen, nothing};
+    search_tree(&s, host);
+    return s.best.route;
 }
 
 /* Rule 4: "%2F and %5C stay data.  If reading them as / would select another route, refuse."  No route is another
@@ -139,3 +159,25 @@ lb_outcome lb_router_match(const lb_router *router, const lb_request *request, c
     *answer = (lb_answer){.route = route, .path = reading.path, .query = reading.query, .host = host};
     return route == LB_NONE ? LB_NO_ROUTE : LB_FOUND;
 }
+
+/* ---- public ----------------------------------------------------------------------------------------------- */
+
+lb_status lb_router_new(lb_router **out, const lb_route_spec *specs, uint32_t n, lb_flavor flavor, uint64_t seed,
+                        lb_error *err) {
+    const lb_flavor_rules *rules = lb_flavor_rules_of(flavor);
+    if (!rules) return lb_fail(err, LB_ERR_CONFIG, "flavor", "%d is not known; 0 is gateway_api", (int)flavor);
+    lb_router *router = lb_alloc_zero(1, sizeof *router);
+    if (!router) return lb_no_memory(err, "routes");
+    lb_status status = lb_tree_new(&router->tree, specs, n, rules, seed, err);
+    if (status == LB_OK) *out = router;
+    else lb_router_free(router);
+    return status;
+}
+
+void lb_router_free(lb_router *router) {
+    if (!router) return;
+    lb_tree_free(router->tree);
+    lb_free(router);
+}
+
+size_t lb_router_memory(const lb_router *router) { return sizeof *router + lb_tree_memory(router->tree); }

@@ -1,0 +1,32 @@
+/* rank: who wins.  A flavour is data: how the facts of a candidate make its precedence, and what else differs.
+ *
+ *     rank = | precedence, 64 bits: by the flavour, least wins | tie label, 64 bits: the order of the routes |
+ *
+ * Tie labels have gaps between neighbours, so that a later change can put a route between two.
+ */
+#ifndef LBCORE_ROUTE_RANK_H
+#define LBCORE_ROUTE_RANK_H
+
+#include "route/route.h"
+
+/* What a flavour may weigh of one host and path of one specification. */
+typedef struct lb_facts {
+    lb_path_type path_type;
+    uint32_t path_characters;       /* without a prefix's trailing "/" */
+    uint32_t host_characters;       /* with "*."; 0: every host */
+    bool host_is_exact;
+    uint32_t n_methods, n_headers, n_query;
+} lb_facts;
+
+typedef struct lb_flavor_rules {
+    const char *name;
+    uint64_t (*precedence)(const lb_facts *facts);
+} lb_flavor_rules;
+
+/* NULL: not known. */
+const lb_flavor_rules *lb_flavor_rules_of(lb_flavor flavor);
+
+/* The label of the i-th of routes that come in order. */
+static inline uint64_t lb_tie_of(uint32_t i) { return ((uint64_t)i + 1) << 31; }
+
+#endif
