@@ -135,7 +135,7 @@ static void headers_match(void) {
     lb_answer answer;
     char scratch[8];
     lb_header nul = {lb_str_of("x-version"), {"2\0", 2}};
-    lb_request request = {lb_str_of("GET"), lb_str_of("h"), lb_str_of("/"), &nul, 1};
+    lb_request request = {.method = lb_str_of("GET"), .host = lb_str_of("h"), .target = lb_str_of("/"), .headers = &nul, .n_headers = 1};
     CHECK_EQ(lb_router_match(router, &request, scratch, &answer), LB_REFUSED);
     lb_router_free(router);
 }
@@ -161,6 +161,137 @@ static void query_parameters_match(void) {
         {{"GET", "h", "/?&&=&e2&empty=", {0}}, 3}, {{"GET", "h", "/?debug=true#", {0}}, REFUSED},
     };
     CHECK_ALL(rows, expected);
+}
+
+/* One of several values, presence, absence, a pattern over the whole value. */
+static void conditions_have_tests(void) {
+    static const row rows[] = {
+        {.path = "/", .type = LB_PATH_PREFIX},
+        {.path = "/h", .type = LB_PATH_PREFIX, .headers = {{"x", "|a|b,c"}}},
+        {.path = "/h", .type = LB_PATH_PREFIX, .headers = {{"y", "?"}, {"z", "!"}}},
+        {.path = "/h", .type = LB_PATH_PREFIX, .headers = {{"y", "~v.*9"}, {"z", "~1"}}},
+        {.path = "/q", .type = LB_PATH_PREFIX, .query = {{"x", "|a|b c"}}},
+        {.path = "/q", .type = LB_PATH_PREFIX, .query = {{"y", "?"}, {"z", "!"}}},
+        {.path = "/q", .type = LB_PATH_PREFIX, .query = {{"y", "~v.*9"}, {"z", "~1"}}},
+    };
+    static const expectation expected[] = {
+        {{"GET", "h", "/h", {"x", "a"}}, 1}, {{"GET", "h", "/h", {"x", "b", "x", "c"}}, 1},
+        {{"GET", "h", "/h", {"x", "b"}}, 0}, {{"GET", "h", "/h", {"x", ""}}, 0}, {{"GET", "h", "/h", {0}}, 0},
+        {{"GET", "h", "/h", {"Y", ""}}, 2}, {{"GET", "h", "/h", {"Y", "v19", "z", ""}}, 0},
+        {{"GET", "h", "/h", {"Y", "v19", "z", "1"}}, 3}, {{"GET", "h", "/h", {"Y", "v1", "y", "9", "z", "1"}}, 3},
+        {{"GET", "h", "/h", {"Y", "v1", "y", "8", "z", "1"}}, 0}, {{"GET", "h", "/h", {"Y", "v19", "z", "11"}}, 0},
+        {{"GET", "h", "/q?x=a", {0}}, 4}, {{"GET", "h", "/q?x=b%20c", {0}}, 4}, {{"GET", "h", "/q?x=b", {0}}, 0},
+        {{"GET", "h", "/q?y", {0}}, 5}, {{"GET", "h", "/q?y=v%39&z=", {0}}, 0}, {{"GET", "h", "/q?y=v%39&z=1", {0}}, 6},
+        {{"GET", "h", "/q?y=v%38&z=1", {0}}, 0}, {{"GET", "h", "/q?z=1", {0}}, 0},
+    };
+    CHECK_ALL(rows, expected);
+}
+
+/* ---- connection --------------------------------------------------------------------------------------------- */
+
+typedef struct wire_expectation { wire wire; int want; } wire_expectation;
+
+static void check_wires(const row *rows, uint32_t n, const wire_expectation *expected, size_t n_expected) {
+    static const ask a = {"GET", "h", "/", {0}};
+    lb_router *router = router_of(rows, n, NULL);
+    lb_answer answer;
+    for (size_t i = 0; i < n_expected; i++) CHECK_EQ(match_on(router, &a, &expected[i].wire, &answer), expected[i].want);
+    lb_router_free(router);
+}
+
+static void connections_match(void) {
+    static const row rows[] = {
+        {.path = "/", .type = LB_PATH_PREFIX, .snis = {"a.example", "*.b.example"}},
+        {.path = "/", .type = LB_PATH_PREFIX, .schemes = {"https", "wss"}, .ports = {443, 8443}},
+        {.path = "/", .type = LB_PATH_PREFIX, .sources = {"10.0.0.0/8", "2001:db8::/33"}},
+        {.path = "/", .type = LB_PATH_PREFIX, .destinations = {"192.0.2.1"}},
+        {.path = "/", .type = LB_PATH_PREFIX, .source_ports = {7}},
+    };
+    static const wire_expectation expected[] = {
+        {{.sni = "A.example."}, 0}, {{.sni = "b.example"}, NONE}, {{.sni = "x.y.B.example"}, 0}, {{.sni = "."}, NONE},
+        {{.scheme = "HTTPS", .port = 443}, 1}, {{.scheme = "wss", .port = 8443}, 1}, {{.scheme = "https"}, NONE},
+        {{.scheme = "http", .port = 443}, NONE}, {{.port = 443}, NONE},
+        {{.source = "10.255.0.1"}, 2}, {{.source = "11.0.0.1"}, NONE}, {{.source = "::ffff:10.0.0.1"}, 2},
+        {{.source = "2001:db8:7fff::"}, 2}, {{.source = "2001:db8:8000::"}, NONE}, {{.source = "10.0.0"}, NONE},
+        {{.destination = "192.0.2.1"}, 3}, {{.destination = "192.0.2.2"}, NONE}, {{.source = "192.0.2.1"}, NONE},
+        {{.source_port = 7}, 4}, {{.source_port = 8}, NONE}, {{.destination_port = 7}, NONE},
+    };
+    check_wires(rows, 5, expected, sizeof expected / sizeof *expected);
+}
+
+/* ---- questions ---------------------------------------------------------------------------------------------- */
+
+/* Only what can still win is asked, the least rank first; equal questions once. */
+static void only_patterns_that_can_win_are_asked(void) {
+    static const row rows[] = {
+        {.path = "/", .type = LB_PATH_PREFIX, .headers = {{"x", "~a"}}},
+        {.path = "/p", .type = LB_PATH_PREFIX, .headers = {{"x", "~b"}}, .query = {{"q", "~b"}}},
+        {.path = "/p", .type = LB_PATH_PREFIX, .headers = {{"x", "~b"}}, .methods = {"PUT"}},
+        {.path = "/p", .type = LB_PATH_PREFIX},
+        {.path = "/p/q", .type = LB_PATH_EXACT, .headers = {{"x", "~b"}}, .methods = {"GET"}},
+    };
+    lb_router *router = router_of(rows, 5, NULL);
+    static const ask a = {"GET", "h", "/p/q?q=b", {"x", "b"}};
+    lb_header headers[4];
+    lb_request request = request_of(&a, NULL, headers);
+    lb_matching m;
+    lb_answer answer;
+    char scratch[64];
+    CHECK_EQ(lb_router_match(router, &request, scratch, &answer), LB_NEED_REGEX);
+    CHECK_EQ(lb_router_begin(router, &request, scratch, &m, &answer), LB_NEED_REGEX);
+    CHECK_EQ(m.n_questions, 1);                             /* one pattern, one text: both rules ask the same */
+    CHECK(lb_str_equal(m.questions[0].text, lb_str_of("b")));
+    CHECK_EQ(lb_router_resume(&m, 1, &answer), LB_FOUND);
+    CHECK_EQ(answer.route, 4);
+    CHECK_EQ(lb_router_begin(router, &request, scratch, &m, &answer), LB_NEED_REGEX);
+    CHECK_EQ(lb_router_resume(&m, 0, &answer), LB_FOUND);
+    CHECK_EQ(answer.route, 3);
+    lb_router_free(router);
+}
+
+/* More candidates than one round has room for; and the two readings of a %2F, each with its own questions. */
+static void many_patterns_take_rounds(void) {
+    enum { N = 150 };
+    static row rows[N];
+    static char patterns[N][8];
+    for (uint32_t i = 0; i < N; i++) {
+        snprintf(patterns[i], sizeof patterns[i], "~%u", i);
+        rows[i] = (row){.path = i % 2 ? "/" : "/p", .type = LB_PATH_PREFIX, .headers = {{"x", patterns[i]}}};
+    }
+    lb_router *router = router_of(rows, N, NULL);
+    check_match(router, &(ask){"GET", "h", "/p", {"x", "148"}}, 148);
+    check_match(router, &(ask){"GET", "h", "/p", {"x", "149"}}, 149);
+    check_match(router, &(ask){"GET", "h", "/p", {"x", "0"}}, 0);
+    check_match(router, &(ask){"GET", "h", "/p", {"x", "150"}}, NONE);
+    check_match(router, &(ask){"GET", "h", "/q%2F", {"x", "149"}}, 149);
+    check_match(router, &(ask){"GET", "h", "/%2Fp", {"x", "148"}}, REFUSED);
+    check_match(router, &(ask){"GET", "h", "/%2Fp", {"x", "147"}}, 147);
+    lb_router_free(router);
+}
+
+static void long_values_are_refused_only_if_a_pattern_must_see_them(void) {
+    static const row rows[] = {
+        {.path = "/", .type = LB_PATH_PREFIX}, {.path = "/p", .type = LB_PATH_PREFIX, .query = {{"q", "~.*"}}},
+        {.path = "/p", .type = LB_PATH_EXACT},
+    };
+    static char target[LB_ASKED_MAX + 64];
+    lb_router *router = router_of(rows, 3, NULL);
+    for (size_t n = LB_ASKED_MAX - 1; n <= LB_ASKED_MAX + 1; n++) {
+        static char scratch[sizeof target + 8];
+        lb_matching m;
+        lb_answer answer;
+        memcpy(target, "/p/?q=", 6);
+        memset(target + 6, 'a', n);
+        lb_request request = {.method = lb_str_of("GET"), .target = {target, n + 6}};
+        CHECK_EQ(naive_drive(router, &request, scratch, &m, &answer), n <= LB_ASKED_MAX ? LB_FOUND : LB_REFUSED);
+        CHECK_EQ(answer.route, n <= LB_ASKED_MAX ? 1u : LB_NONE);
+        memcpy(target, "/x/?q=", 6);
+        CHECK_EQ(naive_drive(router, &request, scratch, &m, &answer), LB_FOUND);
+        memcpy(target, "/p/?q=%61", 9);                     /* has to be written anew */
+        request.target.len = 9 + LB_JOINED_MAX + n - LB_ASKED_MAX;
+        CHECK_EQ(naive_drive(router, &request, scratch, &m, &answer), n < LB_ASKED_MAX ? LB_FOUND : LB_REFUSED);
+    }
+    lb_router_free(router);
 }
 
 /* Rule 4: "%2F and %5C stay data.  If reading them as / would select another route, refuse; otherwise match and forward
@@ -252,6 +383,15 @@ static void wrong_specifications_are_named(void) {
         {{.path = "/a", .headers = {{"x", " 1"}}}, "routes[1].headers[0].value", "never matches"},
         {{.path = "/a", .headers = {{"x", "1\n2"}}}, "routes[1].headers[0].value", "\\x0A"},
         {{.path = "/a", .headers = {{"x", "1"}}, .query = {{"", "1"}}}, "routes[1].query[0].name", "empty"},
+        {{.path = "/a", .headers = {{"x", "|1|2 "}}}, "routes[1].headers[0].value", "\"2 \" never matches"},
+        {{.path = "/a", .snis = {"x.y", "x:1"}}, "routes[1].snis[1]", "port"},
+        {{.path = "/a", .schemes = {"1http"}}, "routes[1].schemes[0]", "\"1http\" is not a scheme"},
+        {{.path = "/a", .schemes = {""}}, "routes[1].schemes[0]", "not a scheme"},
+        {{.path = "/a", .sources = {"10.0.0.0/33"}}, "routes[1].sources[0].block", "10.0.0.0/33"},
+        {{.path = "/a", .sources = {"10.0.0.0/"}}, "routes[1].sources[0].block", "not an IP address"},
+        {{.path = "/a", .sources = {"::/0128"}}, "routes[1].sources[0].block", "not an IP address"},
+        {{.path = "/a", .sources = {"::/1x"}}, "routes[1].sources[0].block", "not an IP address"},
+        {{.path = "/a", .destinations = {"::1", "fe80::1%e"}}, "routes[1].destinations[1].block", "not an IP"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) check_refused(&bad[i].row, bad[i].field, bad[i].reason);
 }
@@ -288,7 +428,36 @@ static void limits_are_named(void) {
     spec.n_conditions = 1024;
     CHECK_EQ(lb_router_new(&router, &spec, 1, LB_FLAVOR_GATEWAY_API, 0, &err), LB_ERR_CONFIG);
     CHECK(strcmp(err.field, "routes[0].conditions") == 0 && strstr(err.reason, "1024; at most 1023"));
+    static lb_condition conditions[LB_N_PATTERNS_MAX + 1];
+    spec.conditions = conditions;
+    spec.n_conditions = 1;
+    conditions[0] = (lb_condition){.name = {text, 20}, .kind = LB_CONDITION_QUERY, .test = LB_TEST_ANY_OF};
+    CHECK_EQ(lb_router_new(&router, &spec, 1, LB_FLAVOR_GATEWAY_API, 0, &err), LB_ERR_CONFIG);
+    CHECK(strcmp(err.field, "routes[0].query[0].values") == 0 && strstr(err.reason, "0; 1 to 1023"));
+    conditions[0].test = (lb_test)5;
+    CHECK_EQ(lb_router_new(&router, &spec, 1, LB_FLAVOR_GATEWAY_API, 0, &err), LB_ERR_CONFIG);
+    CHECK(strcmp(err.field, "routes[0].query[0].test") == 0);
+    for (uint32_t i = 0; i <= LB_N_PATTERNS_MAX; i++)
+        conditions[i] = (lb_condition){.name = {text, i + 1}, .kind = LB_CONDITION_QUERY, .test = LB_TEST_REGEX};
+    spec.n_conditions = LB_N_PATTERNS_MAX + 1;
+    CHECK_EQ(lb_router_new(&router, &spec, 1, LB_FLAVOR_GATEWAY_API, 0, &err), LB_ERR_CONFIG);
+    CHECK(strcmp(err.field, "routes[0].conditions") == 0 && strstr(err.reason, "at most 16"));
     spec.n_conditions = 0;
+    lb_peers peers = {{0}, 65536};
+    static const uint16_t no_port = 0;
+    spec.sources = &peers;
+    spec.n_sources = 1;
+    CHECK_EQ(lb_router_new(&router, &spec, 1, LB_FLAVOR_GATEWAY_API, 0, &err), LB_ERR_CONFIG);
+    CHECK(strcmp(err.field, "routes[0].sources[0].port") == 0);
+    spec.n_sources = 1024;
+    CHECK_EQ(lb_router_new(&router, &spec, 1, LB_FLAVOR_GATEWAY_API, 0, &err), LB_ERR_CONFIG);
+    CHECK(strcmp(err.field, "routes[0].sources") == 0);
+    spec.n_sources = 0;
+    spec.ports = &no_port;
+    spec.n_ports = 1;
+    CHECK_EQ(lb_router_new(&router, &spec, 1, LB_FLAVOR_GATEWAY_API, 0, &err), LB_ERR_CONFIG);
+    CHECK(strcmp(err.field, "routes[0].ports[0]") == 0);
+    spec.n_ports = 0;
     CHECK_EQ(lb_router_new(&router, &spec, 1, (lb_flavor)9, 0, &err), LB_ERR_CONFIG);
     CHECK(strcmp(err.field, "flavor") == 0);
     lb_route_spec two[2] = {spec, spec};
@@ -324,6 +493,12 @@ static lb_status build_and_free(void) {
         {.path = "/f", .query = {{"a", "1"}, {"b", "1"}, {"c", "1"}}}, {.path = "/g", .query = {{"a", "1"}}},
         {.path = "/h", .query = {{"a", "1"}}}, {.path = "/i", .query = {{"a", "1"}}},
         {.path = "/j", .query = {{"a", "1"}}}, {.path = "/k", .query = {{"a", "1"}}},
+        {.path = "/l", .headers = {{"a", "1"}}}, {.path = "/l", .headers = {{"a", "2"}}},
+        {.path = "/l", .headers = {{"a", "3"}}}, {.path = "/l", .headers = {{"a", "|4|5|6"}}},
+        {.path = "/l", .headers = {{"a", "a long value"}}}, {.path = "/l", .sources = {"10.0.0.0/8"}, .ports = {1, 2}},
+        {.path = "/l", .headers = {{"a", "|7|8"}}}, {.path = "/l", .headers = {{"a", "|9|10|11|12|13|14|15|16|17"}}},
+        {.path = "/l", .headers = {{"a", "18"}}}, {.path = "/l", .headers = {{"a", "19"}}},
+        {.path = "/m", .headers = {{"a", "~18"}}, .snis = {"a.b"}, .schemes = {"https"}, .destinations = {"::/0"}},
     };
     enum { N = sizeof rows / sizeof *rows };
     spec_store stores[N];
@@ -350,6 +525,11 @@ int main(void) {
     RUN(methods_are_tokens);
     RUN(headers_match);
     RUN(query_parameters_match);
+    RUN(conditions_have_tests);
+    RUN(connections_match);
+    RUN(only_patterns_that_can_win_are_asked);
+    RUN(many_patterns_take_rounds);
+    RUN(long_values_are_refused_only_if_a_pattern_must_see_them);
     RUN(encoded_slashes_need_two_equal_readings);
     RUN(the_answer_is_canonical);
     RUN(wrong_specifications_are_named);

@@ -2,7 +2,10 @@
  *
  * Input: lines.  "r" begins a route, "q" asks; the lines between say what, one letter and a text:
  *   p exact path   P prefix   h host   m method   H header name=value   Q query name=value       for the route begun
+ *   s SNI   c scheme   o port (as many as there are bytes)   a source   d destination            for the route begun
  *   M method   T target   O host   F field name:value                                            for the next "q"
+ *   S SNI   C scheme   N port (likewise)   A source   D destination                              for the next "q"
+ * The value of H and Q: "?" present, "!" absent, "~x" matches the pattern x, "|a|b" a or b, else the value itself.
  * Routes the router refuses to compile are left out: it must refuse them alone as well as in the table.
  */
 #include "lbcore.h"
@@ -18,7 +21,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { MAX_ROUTES = 24, MAX_PARTS = 4, MAX_ASKS = 16 };
 
-typedef struct parts { lb_str hosts[MAX_PARTS], methods[MAX_PARTS]; lb_condition conditions[MAX_PARTS]; } parts;
+enum { PATTERN_MAX = 12 };              /* the twin's matcher tries every split */
+
+typedef struct parts {
+    lb_str hosts[MAX_PARTS], methods[MAX_PARTS], snis[MAX_PARTS], schemes[MAX_PARTS], values[MAX_PARTS][MAX_PARTS];
+    lb_condition conditions[MAX_PARTS];
+    lb_peers sources[MAX_PARTS], destinations[MAX_PARTS];
+    uint16_t ports[MAX_PARTS];
+} parts;
 
 typedef struct scene {
     lb_route_spec specs[MAX_ROUTES];
@@ -66,7 +76,9 @@ static void begin_route(scene *s) {
     if (s->n == MAX_ROUTES) return;
     parts *p = &s->parts[s->n];
     s->specs[s->n++] = (lb_route_spec){.hosts = p->hosts, .path = {"/", 1}, .path_type = LB_PATH_PREFIX,
-                                       .methods = p->methods, .conditions = p->conditions};
+                                       .methods = p->methods, .conditions = p->conditions, .snis = p->snis,
+                                       .schemes = p->schemes, .ports = p->ports, .sources = p->sources,
+                                       .destinations = p->destinations};
 }
 
 static void ask(scene *s) {
@@ -79,13 +91,45 @@ static void ask(scene *s) {
     lb_answer answer;
     uint32_t want;
     lb_outcome expected = naive_match(s->specs, s->n, &s->request, &want);
-    lb_outcome got = lb_router_match(router, &s->request, scratch, &answer);
+    lb_matching matching;
+    lb_outcome got = naive_drive(router, &s->request, scratch, &matching, &answer);
     ASSERT(got == expected && answer.route == want);
     ASSERT((got == LB_REFUSED) == (answer.reason != NULL));
     ASSERT(got == LB_REFUSED || answer.path.len > 0);
     free(scratch);
     lb_router_free(router);
     s->request.n_headers = 0;
+}
+
+static void add_values(lb_condition *c, lb_str *values, lb_str text) {
+    c->test = LB_TEST_ANY_OF;
+    c->values = values;
+    while (text.len > 0 && c->n_values < MAX_PARTS) values[c->n_values++] = split(&text, '|');
+}
+
+static void add_condition(lb_route_spec *spec, parts *p, char what, lb_str text) {
+    lb_condition *c = &p->conditions[spec->n_conditions];
+    lb_str name = split(&text, '='), rest = {text.data + 1, text.len - 1};
+    char test = text.len ? text.data[0] : 'x';
+    if (test == '~' && rest.len > PATTERN_MAX) return;
+    *c = (lb_condition){.name = name, .value = text};
+    if (what == 'Q') c->kind = LB_CONDITION_QUERY;
+    if (test == '?') c->test = LB_TEST_PRESENT;
+    if (test == '!') c->test = LB_TEST_ABSENT;
+    if (test == '~') c->test = LB_TEST_REGEX, c->value = rest, c->pattern = naive_pattern(rest);
+    if (test == '|') add_values(c, p->values[spec->n_conditions], rest);
+    spec->n_conditions++;
+}
+
+static void add_connection(lb_route_spec *spec, parts *p, char what, lb_str text) {
+    if (what == 's' && spec->n_snis < MAX_PARTS) p->snis[spec->n_snis++] = text;
+    if (what == 'c' && spec->n_schemes < MAX_PARTS) p->schemes[spec->n_schemes++] = text;
+    if (what == 'o' && spec->n_ports < MAX_PARTS) p->ports[spec->n_ports++] = (uint16_t)text.len;
+    lb_str block = split(&text, '@');                       /* what follows the "@" counts as a port */
+    if (what == 'a' && spec->n_sources < MAX_PARTS)
+        p->sources[spec->n_sources++] = (lb_peers){block, (uint32_t)text.len};
+    if (what == 'd' && spec->n_destinations < MAX_PARTS)
+        p->destinations[spec->n_destinations++] = (lb_peers){block, (uint32_t)text.len};
 }
 
 static void add_to_route(scene *s, char what, lb_str text) {
@@ -100,10 +144,9 @@ static void add_to_route(scene *s, char what, lb_str text) {
     } else if (what == 'm' && spec->n_methods < MAX_PARTS) {
         p->methods[spec->n_methods++] = text;
     } else if ((what == 'H' || what == 'Q') && spec->n_conditions < MAX_PARTS) {
-        lb_str name = split(&text, '=');
-        p->conditions[spec->n_conditions].kind = what == 'H' ? LB_CONDITION_HEADER : LB_CONDITION_QUERY;
-        p->conditions[spec->n_conditions].name = name;
-        p->conditions[spec->n_conditions++].value = text;
+        add_condition(spec, p, what, text);
+    } else {
+        add_connection(spec, p, what, text);
     }
 }
 
@@ -111,6 +154,11 @@ static void add_to_request(scene *s, char what, lb_str text) {
     if (what == 'M') s->request.method = text;
     if (what == 'T') s->request.target = text;
     if (what == 'O') s->request.host = text;
+    if (what == 'S') s->request.sni = text;
+    if (what == 'C') s->request.scheme = text;
+    if (what == 'N') s->request.port = (uint16_t)text.len;
+    if (what == 'A') s->request.source = text;
+    if (what == 'D') s->request.destination = text, s->request.destination_port = s->request.source_port = 1;
     if (what == 'F' && s->request.n_headers < MAX_PARTS) {
         lb_str name = split(&text, ':');
         s->headers[s->request.n_headers++] = (lb_header){name, text};
@@ -132,6 +180,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         else add_to_route(s, what, text), add_to_request(s, what, text);
     }
     ask(s);
+    naive_forget_patterns();
     free(s);
     return 0;
 }

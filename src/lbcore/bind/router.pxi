@@ -90,7 +90,7 @@ cdef class Router:
         cdef lb_request request
         cdef lb_answer answer
         cdef lb_outcome outcome
-        request.headers, request.n_headers = NULL, 0
+        memset(&request, 0, sizeof(request))
         bytes_of(method, &request.method)
         bytes_of(target, &request.target)
         if host is None:
@@ -173,6 +173,8 @@ cdef int pool_new(route_pool *pool, tuple routes) except -1:
     if not pool.specs or not pool.texts or not pool.conditions:
         pool_free(pool)
         raise MemoryError()
+    memset(pool.specs, 0, len(routes) * sizeof(lb_route_spec))
+    memset(pool.conditions, 0, n_conditions * sizeof(lb_condition))
     pool_fill(pool, routes)
     return 0
 

@@ -3,94 +3,11 @@
  * Cost    O(bytes of all specifications + n log n within a list); about 0.4 us a route.
  * Keeps   a failed build leaves nothing behind.
  */
-#include "base/vec.h"
-#include "route/router.h"
-
-typedef struct builder {
-    const lb_flavor_rules *flavor;
-    lb_tree *tree;                  /* the table grows in place, arrays come from the vectors at the end */
-    lb_vec buckets, parents, rules, predicates;         /* parents: one for each node */
-    lb_pending *pending;
-    uint32_t n_pending;
-} builder;
-
-/* What of a specification is the same for each of its hosts. */
-typedef struct compiled {
-    const lb_route_spec *spec;
-    uint32_t route, rule;
-    lb_facts facts;
-} compiled;
+#include "base/alloc.h"
+#include "route/compile.h"
 
 static lb_str without_trailing_slash(lb_str path) {
     return path.data[path.len - 1] == '/' ? (lb_str){path.data, path.len - 1} : path;
-}
-
-/* ---- rules ------------------------------------------------------------------------------------------------ */
-
-static bool add_predicate(builder *b, lb_predicate_kind kind, uint32_t name, uint32_t value) {
-    lb_predicate *p = lb_vec_push(&b->predicates);
-    if (!p || name == LB_NONE || value == LB_NONE) return false;
-    *p = (lb_predicate){(uint32_t)kind, name, value};
-    return true;
-}
-
-static uint32_t mask_of_common(const lb_route_spec *spec, uint32_t *n_others) {
-    uint32_t mask = 0;
-    *n_others = 0;
-    for (uint32_t i = 0; i < spec->n_methods; i++) {
-        uint32_t bit = lb_method_bit(spec->methods[i]);
-        mask |= bit;
-        *n_others += bit == 0;
-    }
-    return mask;
-}
-
-/* The place of the uncommon methods in the pool, separated by spaces. */
-static uint32_t keep_other_methods(builder *b, const lb_route_spec *spec) {
-    lb_vec text;
-    lb_vec_init(&text, 1);
-    bool ok = true;
-    for (uint32_t i = 0; i < spec->n_methods && ok; i++) {
-        lb_str method = spec->methods[i];
-        uint32_t at = text.n;
-        if (lb_method_bit(method)) continue;
-        ok = lb_vec_reserve(&text, at + (uint32_t)method.len + 1);
-        if (!ok) break;
-        memcpy((char *)text.items + at, method.data, method.len);
-        ((char *)text.items)[at + method.len] = ' ';
-        text.n = at + (uint32_t)method.len + 1;
-    }
-    uint32_t place = ok ? lb_table_keep(&b->tree->table, (lb_str){text.items, text.n}) : LB_NONE;
-    lb_vec_free(&text);
-    return place;
-}
-
-static bool add_condition(builder *b, const lb_condition *c) {
-    uint32_t name = lb_table_keep(&b->tree->table, c->name), value = lb_table_keep(&b->tree->table, c->value);
-    return add_predicate(b, c->kind == LB_CONDITION_HEADER ? LB_PREDICATE_header : LB_PREDICATE_query, name, value);
-}
-
-static bool add_conditions(builder *b, compiled *c) {
-    for (uint32_t i = 0; i < c->spec->n_conditions; i++) {
-        if (!lb_spec_condition_counts(c->spec, i)) continue;
-        if (!add_condition(b, &c->spec->conditions[i])) return false;
-        if (c->spec->conditions[i].kind == LB_CONDITION_HEADER) c->facts.n_headers++;
-        else c->facts.n_query++;
-    }
-    return true;
-}
-
-static bool compile_rule(builder *b, compiled *c) {
-    uint32_t n_others, mask = mask_of_common(c->spec, &n_others);
-    c->rule = mask;
-    if (n_others == 0 && c->spec->n_conditions == 0) return true;
-    c->rule = LB_BARE_RULES + b->rules.n;
-    uint32_t *first = lb_vec_push(&b->rules);
-    if (!first) return false;
-    *first = b->predicates.n;
-    if (c->spec->n_methods > 0 && !add_predicate(b, LB_PREDICATE_method, mask, keep_other_methods(b, c->spec)))
-        return false;
-    return add_conditions(b, c);
 }
 
 /* ---- hosts, paths ----------------------------------------------------------------------------------------- */
@@ -99,46 +16,45 @@ static void lower(uint64_t *least, uint64_t value) {
     if (value < *least) *least = value;
 }
 
-static lb_bucket *bucket_at(builder *b, uint32_t i) { return (lb_bucket *)b->buckets.items + i; }
+static lb_bucket *bucket_at(lb_builder *b, uint32_t i) { return (lb_bucket *)b->buckets.items + i; }
 
-static uint32_t new_node(builder *b, uint32_t parent) {
+uint32_t lb_builder_node(lb_builder *b, uint32_t parent) {
     uint32_t *up = b->parents.n == LB_N_NODES_MAX ? NULL : lb_vec_push(&b->parents);
     if (!up) return LB_NONE;
     *up = parent;
     return b->parents.n - 1;
 }
 
-static uint32_t new_bucket(builder *b) {
-    uint32_t root = new_node(b, LB_NONE);
+static uint32_t new_bucket(lb_builder *b) {
+    uint32_t root = lb_builder_node(b, LB_NONE);
     lb_bucket *bucket = root == LB_NONE ? NULL : lb_vec_push(&b->buckets);
     if (!bucket) return LB_NONE;
     *bucket = (lb_bucket){.best = UINT64_MAX, .best_prefix = UINT64_MAX, .root = root};
     return b->buckets.n - 1;
 }
 
-/* The node under (owner, key), made as a child of `parent` if need be; LB_NONE: out of memory. */
-static uint32_t node_under(builder *b, uint32_t owner, lb_str key, uint32_t parent) {
+uint32_t lb_builder_node_under(lb_builder *b, uint32_t owner, lb_str key, uint32_t parent) {
     uint32_t *node = lb_table_at(&b->tree->table, owner, key);
-    if (node && *node == LB_NONE) *node = new_node(b, parent);
+    if (node && *node == LB_NONE) *node = lb_builder_node(b, parent);
     return node ? *node : LB_NONE;
 }
 
-static uint32_t node_of_prefix(builder *b, uint32_t root, lb_str path) {
+static uint32_t node_of_prefix(lb_builder *b, uint32_t root, lb_str path) {
     uint32_t node = root;
     path = without_trailing_slash(path);
     for (size_t i = 0; i < path.len && node != LB_NONE;) {
         size_t begin = ++i;
         while (i < path.len && path.data[i] != '/') i++;
-        node = node_under(b, node, (lb_str){path.data + begin, i - begin}, node);
+        node = lb_builder_node_under(b, node, (lb_str){path.data + begin, i - begin}, node);
     }
     return node;
 }
 
-static uint32_t node_of_path(builder *b, lb_bucket *bucket, const lb_route_spec *spec) {
+static uint32_t node_of_path(lb_builder *b, lb_bucket *bucket, const lb_route_spec *spec) {
     bool exact = spec->path_type == LB_PATH_EXACT;
     bucket->has_exact |= exact;
     bucket->has_prefix |= !exact;
-    return exact ? node_under(b, bucket->root, spec->path, LB_NONE) : node_of_prefix(b, bucket->root, spec->path);
+    return exact ? lb_builder_node_under(b, bucket->root, spec->path, LB_NONE) : node_of_prefix(b, bucket->root, spec->path);
 }
 
 static bool want_wildcards(lb_tree *tree) {
@@ -149,7 +65,7 @@ static bool want_wildcards(lb_tree *tree) {
     return true;
 }
 
-static uint32_t bucket_of(builder *b, const lb_spec_host *host) {
+static uint32_t bucket_of(lb_builder *b, const lb_spec_host *host) {
     if (!host) return 0;
     if (host->wildcard && !want_wildcards(b->tree)) return LB_NONE;
     uint32_t *bucket = lb_table_at(&b->tree->table, host->wildcard ? LB_OWNER_WILDCARDS : LB_OWNER_HOSTS, host->name);
@@ -157,7 +73,7 @@ static uint32_t bucket_of(builder *b, const lb_spec_host *host) {
     return bucket ? *bucket : LB_NONE;
 }
 
-static uint64_t precedence_of(const builder *b, const compiled *c, const lb_spec_host *host) {
+static uint64_t precedence_of(const lb_builder *b, const lb_compiled *c, const lb_spec_host *host) {
     lb_facts facts = c->facts;
     if (host) {
         facts.host_is_exact = !host->wildcard;
@@ -167,13 +83,13 @@ static uint64_t precedence_of(const builder *b, const compiled *c, const lb_spec
 }
 
 /* Remember the least precedence of whatever may be skipped as a whole. */
-static void note_precedence(builder *b, lb_bucket *bucket, const compiled *c, const lb_spec_host *host, uint64_t value) {
+static void note_precedence(lb_builder *b, lb_bucket *bucket, const lb_compiled *c, const lb_spec_host *host, uint64_t value) {
     lower(&bucket->best, value);
     if (c->spec->path_type != LB_PATH_EXACT) lower(&bucket->best_prefix, value);
     if (host && host->wildcard) lower(&b->tree->wildcards[host->name.len], value);
 }
 
-static lb_status add_candidate(builder *b, const compiled *c, const lb_spec_host *host, lb_error *err) {
+static lb_status add_candidate(lb_builder *b, const lb_compiled *c, const lb_spec_host *host, lb_error *err) {
     if (host && b->buckets.n > LB_N_HOSTS_MAX)
         return lb_fail(err, LB_ERR_CONFIG, "", "more than 1048576 different hosts");
     uint32_t bucket = bucket_of(b, host);
@@ -181,11 +97,13 @@ static lb_status add_candidate(builder *b, const compiled *c, const lb_spec_host
     if (node == LB_NONE) return lb_no_memory(err, "routes");
     uint64_t precedence = precedence_of(b, c, host);
     note_precedence(b, bucket_at(b, bucket), c, host, precedence);
-    b->pending[b->n_pending++] = (lb_pending){{precedence, c->route, c->rule}, node};
+    lb_pending *pending = lb_vec_push(&b->pending);
+    if (!pending) return lb_no_memory(err, "routes");
+    *pending = (lb_pending){{precedence, c->route, c->rule}, node};
     return LB_OK;
 }
 
-static lb_status add_hosts(builder *b, const compiled *c, lb_error *err) {
+static lb_status add_hosts(lb_builder *b, const lb_compiled *c, lb_error *err) {
     if (c->spec->n_hosts == 0) return add_candidate(b, c, NULL, err);
     for (uint32_t i = 0; i < c->spec->n_hosts; i++) {
         lb_spec_host host;
@@ -199,15 +117,14 @@ static lb_status add_hosts(builder *b, const compiled *c, lb_error *err) {
 }
 
 static lb_facts facts_of(const lb_route_spec *spec) {
-    return (lb_facts){.path_type = spec->path_type, .path_characters = (uint32_t)without_trailing_slash(spec->path).len,
-                      .n_methods = spec->n_methods};
+    return (lb_facts){.path_type = spec->path_type, .path_characters = (uint32_t)without_trailing_slash(spec->path).len};
 }
 
-static lb_status add_spec(builder *b, const lb_route_spec *spec, uint32_t route, lb_error *err) {
-    compiled c = {.spec = spec, .route = route};
+static lb_status add_spec(lb_builder *b, const lb_route_spec *spec, uint32_t route, lb_error *err) {
+    lb_compiled c = {.spec = spec, .route = route};
     lb_status status = lb_spec_check(spec, err);
     if (status == LB_OK) c.facts = facts_of(spec);
-    if (status == LB_OK && !compile_rule(b, &c)) status = lb_no_memory(err, "routes");
+    if (status == LB_OK && !lb_compile_rule(b, &c)) status = lb_no_memory(err, "routes");
     if (status == LB_OK) status = add_hosts(b, &c, err);
     if (status == LB_ERR_CONFIG) lb_error_in(err, "routes", route);
     return status;
@@ -215,22 +132,24 @@ static lb_status add_spec(builder *b, const lb_route_spec *spec, uint32_t route,
 
 /* ---- the whole -------------------------------------------------------------------------------------------- */
 
-static bool take_arrays(builder *b) {
+static bool take_arrays(lb_builder *b) {
     lb_tree *t = b->tree;
     t->n_buckets = b->buckets.n;
     t->n_rules = b->rules.n - 1;
     t->n_predicates = b->predicates.n;
+    t->n_groups = b->groups.n;
     return lb_vec_take(&b->buckets, &t->buckets) && lb_vec_take(&b->rules, &t->rules)
-           && lb_vec_take(&b->predicates, &t->predicates) && lb_table_fit(&t->table);
+           && lb_vec_take(&b->predicates, &t->predicates) && lb_vec_take(&b->groups, &t->groups)
+           && lb_table_fit(&t->table);
 }
 
-static bool finish(builder *b) {
+static bool finish(lb_builder *b) {
     uint32_t *end = lb_vec_push(&b->rules);                 /* where the last rule ends */
     if (!end) return false;
     *end = b->predicates.n;
     if (b->tree->wildcards)
         for (uint32_t i = 1; i <= LB_HOST_MAX; i++) lower(&b->tree->wildcards[i], b->tree->wildcards[i - 1]);
-    return lb_lists_new(b->tree, b->pending, b->n_pending, b->parents.items, b->parents.n) && take_arrays(b);
+    return lb_index_lists(b) && lb_lists_new(b) && take_arrays(b);
 }
 
 static lb_status count_candidates(const lb_route_spec *specs, uint32_t n, uint32_t *n_candidates, lb_error *err) {
@@ -242,16 +161,15 @@ static lb_status count_candidates(const lb_route_spec *specs, uint32_t n, uint32
     return LB_OK;
 }
 
-static bool begin(builder *b, uint32_t n, uint32_t n_candidates, uint64_t seed) {
+static bool begin(lb_builder *b, uint32_t n, uint32_t n_candidates, uint64_t seed) {
     b->tree = lb_alloc_zero(1, sizeof *b->tree);
-    b->pending = lb_alloc_array(n_candidates, sizeof *b->pending);
-    if (!b->tree || !b->pending) return false;
+    if (!b->tree || !lb_vec_reserve(&b->pending, n_candidates)) return false;
     b->tree->ties = lb_alloc_array(n, sizeof *b->tree->ties);
     b->tree->n_routes = n;
     return b->tree->ties && lb_table_init(&b->tree->table, n_candidates, seed) && new_bucket(b) != LB_NONE;
 }
 
-static lb_status build(builder *b, const lb_route_spec *specs, uint32_t n, uint64_t seed, lb_error *err) {
+static lb_status build(lb_builder *b, const lb_route_spec *specs, uint32_t n, uint64_t seed, lb_error *err) {
     uint32_t n_candidates = 0;
     lb_status status = count_candidates(specs, n, &n_candidates, err);
     if (status != LB_OK) return status;
@@ -264,25 +182,28 @@ static lb_status build(builder *b, const lb_route_spec *specs, uint32_t n, uint6
     return status;
 }
 
-static void builder_init(builder *b, const lb_flavor_rules *flavor) {
-    *b = (builder){.flavor = flavor};
+static void builder_init(lb_builder *b, const lb_flavor_rules *flavor) {
+    *b = (lb_builder){.flavor = flavor};
     lb_vec_init(&b->buckets, sizeof(lb_bucket));
     lb_vec_init(&b->parents, sizeof(uint32_t));
     lb_vec_init(&b->rules, sizeof(uint32_t));
     lb_vec_init(&b->predicates, sizeof(lb_predicate));
+    lb_vec_init(&b->pending, sizeof(lb_pending));
+    lb_vec_init(&b->groups, sizeof(lb_group));
 }
 
-static void builder_free(builder *b) {
+static void builder_free(lb_builder *b) {
     lb_vec_free(&b->buckets);
     lb_vec_free(&b->parents);
     lb_vec_free(&b->rules);
     lb_vec_free(&b->predicates);
-    lb_free(b->pending);
+    lb_vec_free(&b->pending);
+    lb_vec_free(&b->groups);
 }
 
 lb_status lb_tree_new(lb_tree **out, const lb_route_spec *specs, uint32_t n, const lb_flavor_rules *flavor,
                       uint64_t seed, lb_error *err) {
-    builder b;
+    lb_builder b;
     builder_init(&b, flavor);
     lb_status status = build(&b, specs, n, seed, err);
     builder_free(&b);
@@ -300,6 +221,7 @@ void lb_tree_free(lb_tree *tree) {
     lb_free(tree->ties);
     lb_free(tree->rules);
     lb_free(tree->predicates);
+    lb_free(tree->groups);
     lb_free(tree->wildcards);
     lb_free(tree);
 }
@@ -308,5 +230,6 @@ size_t lb_tree_memory(const lb_tree *t) {
     return sizeof *t + lb_table_memory(&t->table) + t->n_buckets * sizeof *t->buckets + t->n_nodes * sizeof *t->nodes
            + t->n_candidates * sizeof *t->candidates + t->n_routes * sizeof *t->ties
            + (t->n_rules + 1) * sizeof *t->rules + t->n_predicates * sizeof *t->predicates
+           + t->n_groups * sizeof *t->groups
            + (t->wildcards ? (LB_HOST_MAX + 1) * sizeof *t->wildcards : 0);
 }

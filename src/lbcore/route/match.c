@@ -8,42 +8,95 @@
  *         host and path and whose predicates fail.  Wildcards: one look-up per label of the host.
  * Keeps   reads the router only; no allocation, no recursion.
  */
-#include "base/alloc.h"
 #include "route/bytes.h"
-#include "route/normalise.h"
 #include "route/router.h"
 
-/* The best candidate so far. */
-typedef struct found {
-    uint64_t precedence, tie;
-    uint32_t route;
-} found;
+/* ---- candidates --------------------------------------------------------------------------------------------- */
 
-static const found nothing = {UINT64_MAX, UINT64_MAX, LB_NONE};
-
-/* What a walk looks for, and what it has. */
-typedef struct search {
-    const lb_tree *tree;
-    lb_key path;
-    const lb_seen *seen;
-    found best;
-} search;
-
-static bool rule_holds(const lb_tree *t, uint32_t rule, const lb_seen *seen) {
-    if (rule < LB_BARE_RULES) return rule == 0 || (rule & seen->method_bit);
+static lb_verdict rule_holds(const lb_tree *t, uint32_t rule, const lb_seen *seen) {
+    lb_verdict all = LB_HOLDS;
+    if (rule < LB_BARE_RULES) return rule == 0 || (rule & seen->method_bit) ? LB_HOLDS : LB_FAILS;
     const uint32_t *first = &t->rules[rule - LB_BARE_RULES];
-    for (uint32_t i = first[0]; i < first[1]; i++)
-        if (!lb_predicate_holds(&t->predicates[i], &t->table, seen)) return false;
+    for (uint32_t i = first[0]; i < first[1]; i++) {
+        lb_verdict one = lb_predicate_holds(&t->predicates[i], &t->table, seen);
+        if (one == LB_FAILS) return LB_FAILS;
+        if (one == LB_UNKNOWN) all = LB_UNKNOWN;
+    }
+    return all;
+}
+
+static bool may_win(const lb_search *s, const lb_candidate *c) {
+    if (c->precedence != s->best.precedence) return c->precedence < s->best.precedence;
+    return c->route == LB_GROUP || s->tree->ties[c->route] < s->best.tie;
+}
+
+/* Keep the least maybes, in order: an insertion that drops the greatest when there is no room. */
+static void note_maybe(lb_search *s, const lb_candidate *c, uint32_t rule) {
+    lb_maybe new = {{c->precedence, s->tree->ties[c->route]}, s->tree, c->route, rule};
+    if (!lb_rank_less(s->settled, new.rank)) return;
+    if (!s->maybes) {
+        s->more = true;
+        return;
+    }
+    uint32_t i = s->n_maybes;
+    while (i > 0 && lb_rank_less(new.rank, s->maybes[i - 1].rank)) i--;
+    if (s->n_maybes == LB_N_MAYBES) s->more = true;
+    else s->n_maybes++;
+    for (uint32_t k = s->n_maybes; k-- > i + 1;) s->maybes[k] = s->maybes[k - 1];
+    if (i < s->n_maybes) s->maybes[i] = new;
+}
+
+/* True: it holds, and is the best now. */
+static bool try_candidate(lb_search *s, const lb_candidate *c) {
+    uint32_t rule = c->rule & ~LB_LAST;
+    lb_verdict verdict = rule_holds(s->tree, rule, s->seen);
+    if (verdict == LB_UNKNOWN) note_maybe(s, c, rule);
+    if (verdict != LB_HOLDS) return false;
+    s->best = (lb_rank){c->precedence, s->tree->ties[c->route]};
+    s->route = c->route;
     return true;
 }
 
-static bool may_win(const search *s, const lb_candidate *c) {
-    if (c->precedence != s->best.precedence) return c->precedence < s->best.precedence;
-    return s->tree->ties[c->route] < s->best.tie;
+static void scan(lb_search *s, uint32_t i);
+
+/* ---- groups: candidates found by a value (index.c) ------------------------------------------------------------- */
+
+static void scan_key(lb_search *s, const lb_group *group, const char *text, size_t n) {
+    lb_key key = lb_table_key(&s->tree->table, (lb_str){text, n});
+    uint32_t node = lb_table_find(&s->tree->table, group->owner, &key);
+    if (node != LB_NONE) scan(s, s->tree->nodes[node]);
 }
 
-/* Go through the lists from candidate `i` on until one holds, or cannot win: neither can what comes behind it. */
-static void scan(search *s, uint32_t i) {
+static void scan_value(lb_search *s, const lb_group *group) {
+    char joined[LB_INDEXED_MAX];
+    bool query = group->kind == LB_PREDICATE_query || group->kind == LB_PREDICATE_query_in;
+    lb_str name = lb_table_text(&s->tree->table, group->name);
+    lb_value value = (query ? lb_query_value : lb_header_value)(s->seen, name, joined, sizeof joined);
+    if (value.found && value.fits) scan_key(s, group, value.text.data, value.text.len);
+}
+
+/* One look-up for each prefix length that occurs. */
+static void scan_address(lb_search *s, const lb_group *group, lb_str text) {
+    lb_block address = lb_address_read(text, 0);
+    unsigned first = address.family == 4 ? 0 : 33, last = first + address.family * 8u;
+    for (unsigned i = first; address.family > 0 && i <= last; i++) {
+        if (!(group->lengths[i / 64] >> i % 64 & 1)) continue;
+        lb_block prefix = lb_block_shorten(&address, (uint8_t)(i - first));
+        scan_key(s, group, (const char *)&prefix, LB_BLOCK_KEY);
+    }
+}
+
+static void scan_group(lb_search *s, const lb_group *group) {
+    const lb_request *r = s->seen->request;
+    if (group->kind == LB_PREDICATE_port) scan_key(s, group, (const char *)&r->port, sizeof r->port);
+    else if (group->kind == LB_PREDICATE_source) scan_address(s, group, r->source);
+    else if (group->kind == LB_PREDICATE_destination) scan_address(s, group, r->destination);
+    else scan_value(s, group);
+}
+
+/* Go through the lists from candidate `i` on until one holds, or cannot win: neither can what comes behind it.  The
+ * list under a value holds no groups: one level down, and no more. */
+static void scan(lb_search *s, uint32_t i) {
     while (i != LB_NONE) {
         const lb_candidate *c = &s->tree->candidates[i];
         if (c->route == LB_NONE) {
@@ -51,16 +104,16 @@ static void scan(search *s, uint32_t i) {
             continue;
         }
         if (!may_win(s, c)) return;
-        if (rule_holds(s->tree, c->rule & ~LB_LAST, s->seen)) {
-            s->best = (found){c->precedence, s->tree->ties[c->route], c->route};
-            return;
-        }
+        if (c->route == LB_GROUP) scan_group(s, &s->tree->groups[c->rule & ~LB_LAST]);
+        else if (try_candidate(s, c)) return;
         i = c->rule & LB_LAST ? LB_NONE : i + 1;
     }
 }
 
+/* ---- paths and hosts ---------------------------------------------------------------------------------------- */
+
 /* The deepest node of the trie on the way of the path: "/a/b/" visits "a", "b" and finds no edge for the empty rest. */
-static uint32_t deepest_node(const search *s, uint32_t node) {
+static uint32_t deepest_node(const lb_search *s, uint32_t node) {
     const lb_table *table = &s->tree->table;
     const char *at = s->path.text.data, *end = at + s->path.text.len;
     while (at < end) {
@@ -74,7 +127,7 @@ static uint32_t deepest_node(const search *s, uint32_t node) {
     return node;
 }
 
-static void search_bucket(search *s, uint32_t i) {
+static void search_bucket(lb_search *s, uint32_t i) {
     const lb_tree *t = s->tree;
     const lb_bucket *bucket = &t->buckets[i];
     if (bucket->has_exact) {
@@ -85,7 +138,7 @@ static void search_bucket(search *s, uint32_t i) {
 }
 
 /* "*.a.b" matches one or more labels on the left, never "a.b" itself.  From the left: the longest suffix first. */
-static void search_wildcards(search *s, lb_str host) {
+static void search_wildcards(lb_search *s, lb_str host) {
     for (size_t i = 0; i < host.len && s->tree->wildcards[host.len - i] <= s->best.precedence; i++) {
         if (host.data[i] != '.') continue;
         lb_key suffix = lb_table_key(&s->tree->table, (lb_str){host.data + i + 1, host.len - i - 1});
@@ -94,7 +147,7 @@ static void search_wildcards(search *s, lb_str host) {
     }
 }
 
-static void search_tree(search *s, lb_str host) {
+static void search_tree(lb_search *s, lb_str host) {
     const lb_tree *t = s->tree;
     if (t->n_buckets > 1 && host.len > 0) {
         lb_key name = lb_table_key(&t->table, host);
@@ -105,79 +158,11 @@ static void search_tree(search *s, lb_str host) {
     if (t->buckets[0].best <= s->best.precedence) search_bucket(s, 0);
 }
 
-static uint32_t first_of_all(const lb_router *r, lb_str host, lb_str path, const lb_seen *seen) {
-    search s = {r->tree, lb_table_key(&r->tree->table, path), seen, nothing};
-    search_tree(&s, host);
-    return s.best.route;
+void lb_search_router(const lb_router *router, lb_search *search, lb_str host) {
+    search->best = (lb_rank){UINT64_MAX, UINT64_MAX};
+    search->route = LB_NONE;
+    search->n_maybes = 0;
+    search->more = false;
+    search->tree = router->tree;
+    search_tree(search, host);
 }
-
-/* Rule 4: "%2F and %5C stay data.  If reading them as / would select another route, refuse."  No route is another
- * than one.  The second reading goes first: it needs the scratch of the first, which is then read once more. */
-static const char *find_both(const lb_router *r, const lb_request *request, char *scratch, lb_str host,
-                             lb_reading *reading, const lb_seen *seen, uint32_t *route) {
-    lb_str path;
-    const char *refused = lb_read_again(reading->path, scratch, &path);
-    if (refused) return refused;
-    uint32_t other = first_of_all(r, host, path, seen);
-    (void)lb_read_target(request->method, request->target, scratch, reading);
-    *route = first_of_all(r, host, reading->path, seen);
-    return *route == other ? NULL : "the path holds %2F or %5C, and reading them as \"/\" would give another route";
-}
-
-static const char *find(const lb_router *r, const lb_request *request, char *scratch, lb_str host,
-                        lb_reading *reading, uint32_t *route) {
-    lb_seen seen = {request->method, reading->query, lb_method_bit(request->method), request->headers,
-                    request->n_headers};
-    if (reading->path.data[0] != '/') return NULL;          /* "*" "and never a path" (rule 1) */
-    if (reading->encoded_slash) return find_both(r, request, scratch, host, reading, &seen, route);
-    *route = first_of_all(r, host, reading->path, &seen);
-    return NULL;
-}
-
-/* Rule 1: in the absolute-form "its authority replaces Host"; a Host that is none is refused all the same (RFC 9112
- * 3.2).  The scratch of the host lies behind that of the path, and is as long as both. */
-static const char *read_host_of(const lb_request *request, char *scratch, const lb_reading *reading, lb_str *host) {
-    bool dropped;
-    char *behind = scratch + (request->target.len - reading->authority.len);
-    const char *refused = lb_read_host(request->host, behind, host, &dropped);
-    if (refused || !reading->authority.data) return refused;
-    return lb_read_host(reading->authority, behind, host, &dropped);
-}
-
-lb_outcome lb_router_match(const lb_router *router, const lb_request *request, char *scratch, lb_answer *answer) {
-    lb_reading reading;
-    lb_str host = {0};
-    uint32_t route = LB_NONE;
-    const char *refused = lb_check_fields(request);
-    if (!refused) refused = lb_read_target(request->method, request->target, scratch, &reading);
-    if (!refused) refused = read_host_of(request, scratch, &reading, &host);
-    if (!refused) refused = find(router, request, scratch, host, &reading, &route);
-    if (refused) {
-        *answer = (lb_answer){.route = LB_NONE, .reason = refused};
-        return LB_REFUSED;
-    }
-    *answer = (lb_answer){.route = route, .path = reading.path, .query = reading.query, .host = host};
-    return route == LB_NONE ? LB_NO_ROUTE : LB_FOUND;
-}
-
-/* ---- public ----------------------------------------------------------------------------------------------- */
-
-lb_status lb_router_new(lb_router **out, const lb_route_spec *specs, uint32_t n, lb_flavor flavor, uint64_t seed,
-                        lb_error *err) {
-    const lb_flavor_rules *rules = lb_flavor_rules_of(flavor);
-    if (!rules) return lb_fail(err, LB_ERR_CONFIG, "flavor", "%d is not known; 0 is gateway_api", (int)flavor);
-    lb_router *router = lb_alloc_zero(1, sizeof *router);
-    if (!router) return lb_no_memory(err, "routes");
-    lb_status status = lb_tree_new(&router->tree, specs, n, rules, seed, err);
-    if (status == LB_OK) *out = router;
-    else lb_router_free(router);
-    return status;
-}
-
-void lb_router_free(lb_router *router) {
-    if (!router) return;
-    lb_tree_free(router->tree);
-    lb_free(router);
-}
-
-size_t lb_router_memory(const lb_router *router) { return sizeof *router + lb_tree_memory(router->tree); }

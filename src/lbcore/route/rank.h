@@ -16,6 +16,7 @@ typedef struct lb_facts {
     uint32_t host_characters;       /* with "*."; 0: every host */
     bool host_is_exact;
     uint32_t n_methods, n_headers, n_query;
+    uint32_t n_connection;          /* how many of ports, schemes, SNIs, sources, destinations are given */
 } lb_facts;
 
 typedef struct lb_flavor_rules {

@@ -22,13 +22,32 @@ typedef enum lb_path_type {
 
 typedef enum lb_flavor { LB_FLAVOR_GATEWAY_API = 0 } lb_flavor;
 
+/* What a condition asks of a value. */
+typedef enum lb_test {
+    LB_TEST_EXACT = 0,              /* it is `value` */
+    LB_TEST_ANY_OF,                 /* it is one of `values` */
+    LB_TEST_PRESENT,                /* it is there, be it empty */
+    LB_TEST_ABSENT,                 /* it is not */
+    LB_TEST_REGEX,                  /* the caller's `pattern` matches it */
+} lb_test;
+
 /* One condition beside host, path and method.  Header names compare ASCII case-insensitively, all else byte for byte:
  * a header's trimmed value, repeated fields joined with ","; a query parameter's first value, name and value of the
  * request percent-decoded once ("+" is a plus).  Of conditions with the same name only the first counts. */
 typedef struct lb_condition {
     enum { LB_CONDITION_HEADER = 0, LB_CONDITION_QUERY } kind;
     lb_str name, value;
+    lb_test test;
+    uint32_t pattern;               /* the caller's number, which questions come back with */
+    const lb_str *values;
+    uint32_t n_values;
 } lb_condition;
+
+/* Addresses and a port at one end of a connection. */
+typedef struct lb_peers {
+    lb_str block;                   /* "10.0.0.1", "10.0.0.0/8", "2001:db8::/32"; empty: every address */
+    uint32_t port;                  /* 1 to 65535; 0: every port */
+} lb_peers;
 
 /* One match of one rule.  All strings are copied by lb_router_new(). */
 typedef struct lb_route_spec {
@@ -40,6 +59,15 @@ typedef struct lb_route_spec {
     uint32_t n_methods;
     const lb_condition *conditions; /* all must hold */
     uint32_t n_conditions;
+    /* Of the connection; each list: one of it must hold, none: no condition. */
+    const lb_str *snis;             /* exact, or "*.suffix" (one or more labels) */
+    uint32_t n_snis;
+    const lb_str *schemes;          /* "https": letters, digits, "+", "-", "."; compared ASCII case-insensitively */
+    uint32_t n_schemes;
+    const uint16_t *ports;          /* of the listener, 1 to 65535 */
+    uint32_t n_ports;
+    const lb_peers *sources, *destinations;
+    uint32_t n_sources, n_destinations;
 } lb_route_spec;
 
 typedef struct lb_header { lb_str name, value; } lb_header;
@@ -50,9 +78,14 @@ typedef struct lb_request {
     lb_str target;                  /* raw, as on the request line, with ?query */
     const lb_header *headers;       /* a Host among them must be the only one and equal to `host`, else LB_REFUSED */
     uint32_t n_headers;
+    /* Of the connection; empty, 0: not known, and no condition on it holds. */
+    lb_str scheme, sni;             /* of the SNI one trailing dot is dropped */
+    lb_str source, destination;     /* IP addresses as text, without port; ::ffff:1.2.3.4 is 1.2.3.4 */
+    uint16_t port;                  /* of the listener */
+    uint16_t source_port, destination_port;
 } lb_request;
 
-typedef enum lb_outcome { LB_NO_ROUTE = 0, LB_FOUND, LB_REFUSED } lb_outcome;
+typedef enum lb_outcome { LB_NO_ROUTE = 0, LB_FOUND, LB_REFUSED, LB_NEED_REGEX } lb_outcome;
 
 typedef struct lb_answer {
     uint32_t route;                 /* LB_FOUND: index into the specs, else LB_NONE */
@@ -73,8 +106,56 @@ void lb_router_free(lb_router *router);                                /* accept
 /* Bytes of scratch that a match of this request may need: target.len + host.len. */
 static inline size_t lb_scratch_size(const lb_request *request) { return request->target.len + request->host.len; }
 
-/* Match.  `scratch` has lb_scratch_size() bytes and must outlive *answer. */
+/* Match.  `scratch` has lb_scratch_size() bytes and must outlive *answer.  LB_NEED_REGEX, with no route: a pattern has to
+ * be asked, which lb_router_begin() is for. */
 lb_outcome lb_router_match(const lb_router *router, const lb_request *request, char *scratch, lb_answer *answer);
+
+/* ---- regular expressions: the caller evaluates them, the match goes on --------------------------------------
+ *
+ *     outcome = lb_router_begin(router, &request, scratch, &matching, &answer);
+ *     while (outcome == LB_NEED_REGEX) {
+ *         uint32_t verdicts = 0;                              // bit i: questions[i].pattern matches questions[i].text
+ *         for (uint32_t i = 0; i < matching.n_questions; i++) verdicts |= ...;
+ *         outcome = lb_router_resume(&matching, verdicts, &answer);
+ *     }
+ *
+ * Only patterns that can still win are asked, those of the least ranks first: a candidate whose other conditions hold
+ * and which would win if its patterns did.  A round asks at most LB_N_QUESTIONS; one is enough unless more candidates
+ * than that are in the running.  Texts of over LB_ASKED_MAX bytes are refused, as are repeated fields and escaped query
+ * values of over LB_JOINED_MAX that have to be written anew. */
+enum { LB_N_QUESTIONS = 32, LB_N_PATTERNS_MAX = 16, LB_ASKED_MAX = 8192, LB_JOINED_MAX = 1024 };
+
+typedef struct lb_question {
+    uint32_t pattern;               /* the caller's number */
+    lb_str text;                    /* in the request, the scratch or the matching */
+} lb_question;
+
+/* A place in the order of candidates; the lesser wins. */
+typedef struct lb_rank { uint64_t precedence, tie; } lb_rank;
+
+typedef struct lb_matching {
+    lb_question questions[LB_N_QUESTIONS];
+    uint32_t n_questions;
+    /* From here on the router's own. */
+    uint32_t n_ways;
+    struct { lb_rank rank; uint32_t route, needs; } ways[LB_N_QUESTIONS];      /* needs: bits of questions, all of them */
+    lb_rank settled;                /* what is not beyond it was asked, and does not hold */
+    const lb_router *router;
+    const lb_request *request;
+    char *scratch;
+    lb_str path, query, host;
+    uint32_t method_bit, best, other;               /* routes: the best without questions; of the second reading */
+    bool more, again, second;       /* candidates are left; there is a second reading; it is being read */
+    uint32_t n_joined;
+    char joined[LB_JOINED_MAX];
+} lb_matching;
+
+/* As lb_router_match().  *matching needs no initial value; it and all arguments must outlive the last resume. */
+lb_outcome lb_router_begin(const lb_router *router, const lb_request *request, char *scratch, lb_matching *matching,
+                           lb_answer *answer);
+
+/* Go on after LB_NEED_REGEX. */
+lb_outcome lb_router_resume(lb_matching *matching, uint32_t verdicts, lb_answer *answer);
 
 size_t lb_router_memory(const lb_router *router);                      /* bytes */
 

@@ -5,6 +5,8 @@
  *       (WILDCARDS, "example.com")    -> bucket             "*.example.com"
  *       (root, "/whole/path")         -> node               exact paths of the bucket with this root
  *       (node, "segment")             -> node               prefixes: one edge of the trie
+ *       (group's owner, "value")      -> node               candidates that ask for this value (index.c)
+ *       (NAMES, "x-user")             -> place in the pool  of headers and parameters
  *     No segment holds a "/", and every path begins with one: the last two never meet.
  *
  *     buckets[0] is any host's
@@ -20,6 +22,7 @@
  * may be visited in any order; each is left at the first candidate that cannot win any more.
  * A rule below LB_BARE_RULES is the mask of the common methods it allows, 0 for all; from there on it counts rules[],
  * each a run of predicates.
+ * A long list is split by values that its candidates ask for: a group stands in it as one entry (index.c).
  * Memory  54 bytes a route with an exact path of its own, 30 for each further segment of its own, and the text of long
  *         keys.
  */
@@ -35,7 +38,8 @@ enum { LB_BARE_RULES = 1 << LB_N_COMMON_METHODS };
 
 #define LB_OWNER_HOSTS (LB_NONE - 1)
 #define LB_OWNER_WILDCARDS (LB_NONE - 2)
-#define LB_N_NODES_MAX (LB_NONE - 2)
+#define LB_OWNER_NAMES (LB_NONE - 3)
+#define LB_N_NODES_MAX INT32_MAX
 
 typedef struct lb_bucket {
     uint64_t best, best_prefix;     /* the least precedence in it; that of its prefixes */
@@ -43,12 +47,27 @@ typedef struct lb_bucket {
     bool has_exact, has_prefix;
 } lb_bucket;
 
+enum {
+    LB_INDEX_FROM = 8,              /* candidates in a list, different values in it */
+    LB_INDEX_VALUES_MAX = 64,       /* of one condition */
+    LB_INDEXED_MAX = 255,           /* bytes of a value */
+    LB_BLOCK_KEY = 18,              /* bytes of an lb_block without its port */
+};
+
+/* The candidates of one list that ask the same thing for different values (index.c). */
+typedef struct lb_group {
+    uint32_t kind, name;            /* as in their predicates */
+    uint32_t owner;                 /* of the values in the table: (owner, value) -> node */
+    uint64_t lengths[3];            /* of addresses, the prefixes that occur: bit 0 to 32 IPv4, 33 to 161 IPv6 */
+} lb_group;
+
+#define LB_GROUP (LB_NONE - 1)
 #define LB_LAST (UINT32_C(1) << 31)     /* in a candidate's rule: the list ends behind it, and there is none above */
 
 typedef struct lb_candidate {
     uint64_t precedence;
-    uint32_t route;                 /* LB_NONE: no candidate but a link, the list ends before it */
-    uint32_t rule;                  /* there: where the list above begins */
+    uint32_t route;                 /* LB_NONE: no candidate but a link, the list ends before it; LB_GROUP: a group */
+    uint32_t rule;                  /* of a link: where the list above begins; of a group: which one */
 } lb_candidate;
 
 typedef struct lb_tree {
@@ -59,9 +78,10 @@ typedef struct lb_tree {
     uint64_t *ties;                 /* of each route */
     uint32_t *rules;                /* first predicate; and one more */
     lb_predicate *predicates;
+    lb_group *groups;
     uint64_t *wildcards;            /* NULL: none; [n] the least precedence of the hosts "*.suffix" whose suffix has at
                                        most n characters, n <= LB_HOST_MAX */
-    uint32_t n_buckets, n_nodes, n_candidates, n_routes, n_rules, n_predicates;
+    uint32_t n_buckets, n_nodes, n_candidates, n_routes, n_rules, n_predicates, n_groups;
 } lb_tree;
 
 struct lb_router {
@@ -76,24 +96,42 @@ lb_status lb_tree_new(lb_tree **out, const lb_route_spec *specs, uint32_t n, con
 void lb_tree_free(lb_tree *tree);                                               /* accepts NULL */
 size_t lb_tree_memory(const lb_tree *tree);
 
-/* ---- lists.c: candidates in order ------------------------------------------------------------------------- */
+/* ---- match.c ---------------------------------------------------------------------------------------------- */
 
-/* A candidate on its way into its list. */
-typedef struct lb_pending {
-    lb_candidate candidate;
-    uint32_t node;
-} lb_pending;
+/* A candidate that holds if its patterns do. */
+typedef struct lb_maybe {
+    lb_rank rank;
+    const lb_tree *tree;
+    uint32_t route, rule;
+} lb_maybe;
 
-/* Lay out the lists: tree->nodes, tree->candidates.  parents[node]: the prefix above, or LB_NONE; parents are older than
- * their children.  False: out of memory. */
-bool lb_lists_new(lb_tree *tree, const lb_pending *pending, uint32_t n_pending, const uint32_t *parents,
-                  uint32_t n_nodes);
+enum { LB_N_MAYBES = LB_N_QUESTIONS };
+
+/* What a walk looks for, and what it has found. */
+typedef struct lb_search {
+    const lb_tree *tree;
+    lb_key path;
+    const lb_seen *seen;
+    lb_rank best, settled;          /* settled: maybes up to here do not hold */
+    uint32_t route;                 /* that of `best` */
+    uint32_t n_maybes;              /* the least, in order */
+    bool more;                      /* there are more maybes than these */
+    lb_maybe *maybes;               /* LB_N_MAYBES; NULL: one is enough to know */
+} lb_search;
+
+/* The least rank that holds, and the maybes before it. */
+void lb_search_router(const lb_router *router, lb_search *search, lb_str host);
+
+static inline bool lb_rank_less(lb_rank a, lb_rank b) {
+    return a.precedence != b.precedence ? a.precedence < b.precedence : a.tie < b.tie;
+}
 
 /* ---- spec.c: what a specification may say ---------------------------------------------------------------- */
 
 enum {
     LB_HOST_MAX = 255, LB_PATH_MAX = 65535, LB_METHOD_MAX = 255,                /* bytes */
-    LB_N_METHODS_MAX = 1023, LB_N_CONDITIONS_MAX = 1023, LB_N_HOSTS_MAX = 1 << 20, LB_N_CANDIDATES_MAX = INT32_MAX,
+    LB_N_METHODS_MAX = 1023, LB_N_CONDITIONS_MAX = 1023, LB_N_VALUES_MAX = 1023,
+    LB_N_HOSTS_MAX = 1 << 20, LB_N_CANDIDATES_MAX = INT32_MAX,
 };
 
 /* A host of a specification, read: `name` is lower case, without the "*." of a wildcard. */

@@ -109,20 +109,35 @@ static bool can_be_field_value(lb_str value) {
     return lb_trimmed(value).len == value.len;
 }
 
+static lb_status check_value(const lb_condition *condition, lb_str value, lb_error *err) {
+    char text[QUOTED];
+    if (condition->kind == LB_CONDITION_QUERY || can_be_field_value(value)) return LB_OK;
+    return lb_fail(err, LB_ERR_CONFIG, "value",
+                   "\"%s\" never matches: a header value has no CR, LF, NUL and no space at its ends",
+                   quoted(value, text));
+}
+
+static lb_status check_test(const lb_condition *condition, lb_error *err) {
+    lb_status status = LB_OK;
+    if ((unsigned)condition->test > LB_TEST_REGEX)
+        return lb_fail(err, LB_ERR_CONFIG, "test", "%d is not known; 0 to 4", (int)condition->test);
+    if (condition->test == LB_TEST_EXACT) return check_value(condition, condition->value, err);
+    if (condition->test != LB_TEST_ANY_OF) return LB_OK;
+    if (condition->n_values == 0 || condition->n_values > LB_N_VALUES_MAX)
+        return lb_fail(err, LB_ERR_CONFIG, "values", "there are %u; 1 to 1023", condition->n_values);
+    for (uint32_t i = 0; i < condition->n_values && status == LB_OK; i++)
+        status = check_value(condition, condition->values[i], err);
+    return status;
+}
+
 static lb_status check_condition(const lb_condition *condition, lb_error *err) {
     char text[QUOTED];
-    if (condition->kind == LB_CONDITION_QUERY) {
-        if (condition->name.len > 0) return LB_OK;
+    if (condition->kind == LB_CONDITION_QUERY && condition->name.len == 0)
         return lb_fail(err, LB_ERR_CONFIG, "name", "the name of a query parameter is empty");
-    }
-    if (!lb_is_token(condition->name))
+    if (condition->kind == LB_CONDITION_HEADER && !lb_is_token(condition->name))
         return lb_fail(err, LB_ERR_CONFIG, "name", "\"%s\" is not a header name (a token, RFC 9110 5.6.2)",
                        quoted(condition->name, text));
-    if (!can_be_field_value(condition->value))
-        return lb_fail(err, LB_ERR_CONFIG, "value",
-                       "\"%s\" never matches: a header value has no CR, LF, NUL and no space at its ends",
-                       quoted(condition->value, text));
-    return LB_OK;
+    return check_test(condition, err);
 }
 
 /* Users know headers and query parameters apart. */
@@ -133,16 +148,98 @@ static uint32_t place_in_kind(const lb_route_spec *spec, uint32_t i) {
 }
 
 static lb_status check_conditions(const lb_route_spec *spec, lb_error *err) {
+    uint32_t n_patterns = 0;
     if (spec->n_conditions > LB_N_CONDITIONS_MAX)
         return lb_fail(err, LB_ERR_CONFIG, "conditions", "there are %u; at most 1023", spec->n_conditions);
     for (uint32_t i = 0; i < spec->n_conditions; i++) {
+        n_patterns += spec->conditions[i].test == LB_TEST_REGEX;
         lb_status status = check_condition(&spec->conditions[i], err);
         if (status == LB_OK) continue;
         lb_error_in(err, spec->conditions[i].kind == LB_CONDITION_HEADER ? "headers" : "query", place_in_kind(spec, i));
         return status;
     }
+    if (n_patterns > LB_N_PATTERNS_MAX)
+        return lb_fail(err, LB_ERR_CONFIG, "conditions", "%u are regular expressions; at most 16", n_patterns);
     return LB_OK;
 }
+
+/* ---- connection --------------------------------------------------------------------------------------------- */
+
+static lb_status check_snis(const lb_route_spec *spec, lb_error *err) {
+    lb_spec_host host;
+    for (uint32_t i = 0; i < spec->n_snis; i++) {
+        lb_status status = lb_spec_read_host(spec->snis[i], &host, err);
+        if (status == LB_OK) continue;
+        lb_error_in(err, "snis", i);
+        return status;
+    }
+    return LB_OK;
+}
+
+/* scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." ) (RFC 3986 3.1) */
+static bool is_scheme(lb_str text) {
+    for (size_t i = 0; i < text.len; i++) {
+        char c = lb_byte_lower(text.data[i]);
+        bool letter = c >= 'a' && c <= 'z', other = (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.';
+        if (!letter && (i == 0 || !other)) return false;
+    }
+    return text.len > 0;
+}
+
+static lb_status check_schemes(const lb_route_spec *spec, lb_error *err) {
+    char text[QUOTED];
+    for (uint32_t i = 0; i < spec->n_schemes; i++) {
+        if (is_scheme(spec->schemes[i])) continue;
+        lb_fail(err, LB_ERR_CONFIG, "", "\"%s\" is not a scheme such as https", quoted(spec->schemes[i], text));
+        lb_error_in(err, "schemes", i);
+        return LB_ERR_CONFIG;
+    }
+    return LB_OK;
+}
+
+static lb_status check_ports(const lb_route_spec *spec, lb_error *err) {
+    for (uint32_t i = 0; i < spec->n_ports; i++) {
+        if (spec->ports[i] > 0) continue;
+        lb_fail(err, LB_ERR_CONFIG, "", "0 is no port; 1 to 65535");
+        lb_error_in(err, "ports", i);
+        return LB_ERR_CONFIG;
+    }
+    return LB_OK;
+}
+
+static lb_status check_peers(const char *name, const lb_peers *peers, uint32_t n, lb_error *err) {
+    char text[QUOTED];
+    lb_block block;
+    for (uint32_t i = 0; i < n; i++) {
+        lb_status status = LB_OK;
+        if (peers[i].port > 65535) status = lb_fail(err, LB_ERR_CONFIG, "port", "%u is above 65535", peers[i].port);
+        else if (!lb_block_read(&peers[i], &block))
+            status = lb_fail(err, LB_ERR_CONFIG, "block", "\"%s\" is not an IP address or block such as 10.0.0.0/8",
+                             quoted(peers[i].block, text));
+        if (status == LB_OK) continue;
+        lb_error_in(err, name, i);
+        return status;
+    }
+    return LB_OK;
+}
+
+static lb_status check_connection(const lb_route_spec *spec, lb_error *err) {
+    const struct { const char *name; uint32_t n; } lists[] = {
+        {"snis", spec->n_snis}, {"schemes", spec->n_schemes}, {"ports", spec->n_ports},
+        {"sources", spec->n_sources}, {"destinations", spec->n_destinations},
+    };
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        if (lists[i].n > LB_N_VALUES_MAX)
+            return lb_fail(err, LB_ERR_CONFIG, lists[i].name, "there are %u; at most 1023", lists[i].n);
+    lb_status status = check_snis(spec, err);
+    if (status == LB_OK) status = check_schemes(spec, err);
+    if (status == LB_OK) status = check_ports(spec, err);
+    if (status == LB_OK) status = check_peers("sources", spec->sources, spec->n_sources, err);
+    if (status == LB_OK) status = check_peers("destinations", spec->destinations, spec->n_destinations, err);
+    return status;
+}
+
+/* ---- the whole ---------------------------------------------------------------------------------------------- */
 
 static bool same_name(const lb_condition *a, const lb_condition *b) {
     if (a->kind != b->kind) return false;
@@ -159,5 +256,6 @@ lb_status lb_spec_check(const lb_route_spec *spec, lb_error *err) {
     lb_status status = check_path(spec, err);
     if (status == LB_OK) status = check_methods(spec, err);
     if (status == LB_OK) status = check_conditions(spec, err);
+    if (status == LB_OK) status = check_connection(spec, err);
     return status;
 }
