@@ -226,24 +226,61 @@ static inline bool naive_host(lb_str pattern, lb_str host) {
            && naive_equal((lb_str){host.data + host.len - suffix, suffix}, (lb_str){pattern.data + 1, suffix}, true);
 }
 
+/* Segment by segment; each call looks at what stands behind one "/". */
+static inline bool naive_template(lb_str t, lb_str path) {
+    size_t n = 1, m = 1;
+    while (n < t.len && t.data[n] != '/') n++;
+    while (m < path.len && path.data[m] != '/') m++;
+    bool parameter = n > 2 && t.data[1] == '{';
+    if (t.len == 0 || path.len == 0) return t.len == path.len;
+    if (parameter && n > 5 && t.data[n - 2] == '.') return true;                /* "...}" */
+    if (parameter ? m == 1 : !naive_equal((lb_str){t.data, n}, (lb_str){path.data, m}, false)) return false;
+    return naive_template((lb_str){t.data + n, t.len - n}, (lb_str){path.data + m, path.len - m});
+}
+
+static inline bool naive_begins(lb_str path, lb_str beginning) {
+    return path.len >= beginning.len && naive_equal(beginning, (lb_str){path.data, beginning.len}, false);
+}
+
 static inline bool naive_path(const lb_route_spec *spec, lb_str path) {
     lb_str p = spec->path;
     if (spec->path_type == LB_PATH_EXACT) return naive_equal(p, path, false);
+    if (spec->path_type == LB_PATH_TEMPLATE) return naive_template(p, path);
+    if (spec->path_type == LB_PATH_PLAIN) return naive_begins(path, p);
+    if (spec->path_type == LB_PATH_REGEX) return naive_regex(p, path);
     if (p.data[p.len - 1] == '/') p.len--;
-    if (path.len < p.len || !naive_equal(p, (lb_str){path.data, p.len}, false)) return false;
-    return path.len == p.len || path.data[p.len] == '/';
+    return naive_begins(path, p) && (path.len == p.len || path.data[p.len] == '/');
+}
+
+/* Bytes outside braces, up to a tail. */
+static inline size_t naive_characters(lb_str t, bool *tail) {
+    size_t n = 0;
+    *tail = false;
+    for (size_t i = 0; i < t.len; i++) {
+        bool open = t.data[i] == '{';
+        size_t end = i;
+        while (open && t.data[end] != '}') end++;
+        if (open) *tail = t.data[end - 1] == '.';
+        n += open ? 0 : 1;
+        i = end;
+    }
+    return n - *tail;                                       /* the "/" before it */
 }
 
 enum { NAIVE_FIELDS = 8 };
 
-/* The sentences of gateway-api.md 2.3 and 2.4, in their order, and last how
+/* The sentences of gateway-api.md 2.3 and 2.4, in their order (exact > template to the end > regex > the rest, then the
+ * characters), and last how
  * many kinds of conditions there are on the connection; greater is better. */
 static inline void naive_rank(const lb_route_spec *spec, const lb_str *host, size_t out[NAIVE_FIELDS]) {
-    bool exact = spec->path_type == LB_PATH_EXACT;
+    bool tail = false;
+    lb_path_type type = spec->path_type;
+    size_t characters = type == LB_PATH_TEMPLATE ? naive_characters(spec->path, &tail) : spec->path.len;
+    if (type == LB_PATH_PREFIX) characters -= spec->path.data[spec->path.len - 1] == '/';
     out[0] = host && host->data[0] != '*' ? host->len : 0;
     out[1] = host ? host->len : 0;
-    out[2] = exact;
-    out[3] = exact ? 0 : spec->path.len - (spec->path.data[spec->path.len - 1] == '/');
+    out[2] = type == LB_PATH_EXACT ? 3 : type == LB_PATH_TEMPLATE && !tail ? 2 : type == LB_PATH_REGEX;
+    out[3] = type == LB_PATH_EXACT ? 0 : characters;
     out[4] = spec->n_methods > 0;
     out[5] = out[6] = 0;
     out[7] = (size_t)(spec->n_snis > 0) + (spec->n_schemes > 0) + (spec->n_ports > 0) + (spec->n_sources > 0)

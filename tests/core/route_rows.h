@@ -66,6 +66,7 @@ static inline lb_route_spec spec_of(const row *r, spec_store *store) {
                           .methods = store->methods, .conditions = store->conditions, .snis = store->snis,
                           .schemes = store->schemes, .ports = r->ports, .sources = store->sources,
                           .destinations = store->destinations};
+    if (r->type == LB_PATH_REGEX) spec.pattern = naive_pattern(spec.path);
     spec.n_hosts = fill(store->hosts, r->hosts);
     spec.n_methods = fill(store->methods, r->methods);
     for (int i = 0; i < MAX_PARTS && r->headers[i][0]; i++)

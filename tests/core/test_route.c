@@ -1,6 +1,8 @@
 /* Tests of the room route: the compiled router against the rules, and what it refuses to compile. */
 #include "route_rows.h"
 
+#include "route/pattern.h"
+
 static void check_match(const lb_router *router, const ask *a, int want) {
     lb_answer answer;
     int got = match_row(router, a, &answer);
@@ -40,6 +42,107 @@ static void paths_match_by_element(void) {
         {{"GET", NULL, "/abc", {0}}, 0}, {{"GET", "", "/abc", {0}}, 0}, {{"GET", "[::1]:8", "/abc", {0}}, 0},
     };
     CHECK_ALL(rows, expected);
+}
+
+/* "{name}" is one segment, not empty; "{name...}" all behind its slash. */
+static void templates_match_by_segment(void) {
+    static const row rows[] = {
+        {.path = "/users/{id}", .type = LB_PATH_TEMPLATE}, {.path = "/users/me", .type = LB_PATH_EXACT},
+        {.path = "/users/{id}/", .type = LB_PATH_TEMPLATE}, {.path = "/users/{id}/posts/{n}", .type = LB_PATH_TEMPLATE},
+        {.path = "/files/{path...}", .type = LB_PATH_TEMPLATE}, {.path = "/{a}/x/{b...}", .type = LB_PATH_TEMPLATE},
+        {.path = "/users", .type = LB_PATH_PREFIX}, {.path = "/users/me/posts", .type = LB_PATH_PREFIX},
+        {.path = "/users/{id}/posts/last", .type = LB_PATH_TEMPLATE}, {.path = "/only", .type = LB_PATH_TEMPLATE},
+    };
+    static const expectation expected[] = {
+        {{"GET", "h", "/users/7", {0}}, 0}, {{"GET", "h", "/users/me", {0}}, 1}, {{"GET", "h", "/users/7/", {0}}, 2},
+        {{"GET", "h", "/users/", {0}}, 6}, {{"GET", "h", "/users", {0}}, 6}, {{"GET", "h", "/users/7/posts/8", {0}}, 3},
+        {{"GET", "h", "/users/me/posts/8", {0}}, 3}, {{"GET", "h", "/users/me/posts", {0}}, 7},
+        {{"GET", "h", "/users/7/posts/last", {0}}, 8}, {{"GET", "h", "/users/7/posts", {0}}, 6},
+        {{"GET", "h", "/users/7/posts/8/9", {0}}, 6}, {{"GET", "h", "/users/x/y", {0}}, 6},
+        {{"GET", "h", "/files", {0}}, NONE}, {{"GET", "h", "/files/", {0}}, 4}, {{"GET", "h", "/files/a/b/", {0}}, 4},
+        {{"GET", "h", "/files/x/b", {0}}, 4}, {{"GET", "h", "/q/x/b", {0}}, 5}, {{"GET", "h", "/q/x", {0}}, NONE},
+        {{"GET", "h", "/only", {0}}, 9}, {{"GET", "h", "/only/", {0}}, NONE}, {{"GET", "h", "/", {0}}, NONE},
+    };
+    CHECK_ALL(rows, expected);
+}
+
+static void captures_are_spans(void) {
+    lb_capture c[3];
+    lb_str template = lb_str_of("/users/{id}/files/{path...}"), path = lb_str_of("/users/7/files/a/b");
+    CHECK_EQ(lb_template_captures(template, path, c, 3), 2);
+    CHECK(lb_str_equal(c[0].name, lb_str_of("id")) && lb_str_equal(c[0].text, lb_str_of("7")));
+    CHECK(lb_str_equal(c[1].name, lb_str_of("path")) && lb_str_equal(c[1].text, lb_str_of("a/b")));
+    CHECK(c[0].text.data == path.data + 7);
+    CHECK_EQ(lb_template_captures(template, lb_str_of("/users/7/files/"), c, 1), 2);
+    CHECK_EQ(lb_template_captures(template, lb_str_of("/users"), c, 3), 0);
+    CHECK_EQ(lb_template_captures(lb_str_of("/a"), lb_str_of("/a"), c, 3), 0);
+}
+
+/* Byte for byte, not by element; the longest in characters wins. */
+static void plain_prefixes_match_by_byte(void) {
+    static char longest[200];
+    memset(longest, 'x', sizeof longest - 1);
+    longest[0] = '/';
+    static const row rows[] = {
+        {.path = "/api", .type = LB_PATH_PLAIN}, {.path = "/api/", .type = LB_PATH_PLAIN},
+        {.path = "/api/v1/it", .type = LB_PATH_PLAIN}, {.path = "/ap", .type = LB_PATH_PLAIN},
+        {.path = longest, .type = LB_PATH_PLAIN}, {.path = "/.well", .type = LB_PATH_PLAIN},
+    };
+    static const expectation expected[] = {
+        {{"GET", "h", "/api", {0}}, 0}, {{"GET", "h", "/apix/y", {0}}, 0}, {{"GET", "h", "/api/", {0}}, 1},
+        {{"GET", "h", "/api/x", {0}}, 1}, {{"GET", "h", "/api/v1/items/7", {0}}, 2}, {{"GET", "h", "/api/v1/i", {0}}, 1},
+        {{"GET", "h", "/apx", {0}}, 3}, {{"GET", "h", "/a", {0}}, NONE}, {{"GET", "h", "/", {0}}, NONE},
+        {{"GET", "h", "/.well-known/x", {0}}, 5},
+    };
+    CHECK_ALL(rows, expected);
+    lb_router *router = router_of(rows, 6, NULL);
+    char target[300];
+    snprintf(target, sizeof target, "%syz/a", longest);
+    check_match(router, &(ask){"GET", "h", target, {0}}, 4);
+    target[198] = 'z';
+    check_match(router, &(ask){"GET", "h", target, {0}}, NONE);
+    lb_router_free(router);
+}
+
+/* Exact > template to the end > regex, the longer text first > prefix; asked only where the literal beginning is there. */
+static void regexes_match_whole_paths(void) {
+    static const row rows[] = {
+        {.path = "/a", .type = LB_PATH_PREFIX}, {.path = "/a/.*", .type = LB_PATH_REGEX},
+        {.path = "/a/b.*", .type = LB_PATH_REGEX}, {.path = "/a/{x}", .type = LB_PATH_TEMPLATE},
+        {.path = "/a/b", .type = LB_PATH_EXACT}, {.path = "/z/.*", .type = LB_PATH_REGEX},
+    };
+    static const expectation expected[] = {
+        {{"GET", "h", "/a/b", {0}}, 4}, {{"GET", "h", "/a/bc", {0}}, 3}, {{"GET", "h", "/a/bc/d", {0}}, 2},
+        {{"GET", "h", "/a/c/d", {0}}, 1}, {{"GET", "h", "/a", {0}}, 0}, {{"GET", "h", "/z/", {0}}, 5},
+        {{"GET", "h", "/z", {0}}, NONE}, {{"GET", "h", "/a/c%2Fd", {0}}, REFUSED}, {{"GET", "h", "/a/x/c%2Fd", {0}}, 1},
+    };
+    CHECK_ALL(rows, expected);
+    lb_router *router = router_of(rows, 6, NULL);
+    lb_request request = {.method = lb_str_of("GET"), .target = lb_str_of("/a/c/d")};
+    lb_matching m;
+    lb_answer answer;
+    char scratch[16];
+    CHECK_EQ(lb_router_begin(router, &request, scratch, &m, &answer), LB_NEED_REGEX);
+    CHECK_EQ(m.n_questions, 1);
+    CHECK(lb_str_equal(m.questions[0].text, request.target));
+    lb_router_free(router);
+}
+
+static void a_pattern_has_a_literal_beginning(void) {
+    static const char *const cases[][2] = {
+        {"/api/v\\d+/(a|b)", "/api/v"}, {"^/files/x\\.png$", "/files/x.png"}, {"/colou?r", "/colo"}, {"/a|/b", "/"},
+        {"/a+", "/a"}, {"/a*", "/"}, {"/ab{2}", "/a"}, {"/(a|b)", "/"}, {"", "/"}, {"a", "/"}, {".*", "/"}, {"/a\\", "/a"},
+        {"/a[|]b", "/a"}, {"/a[]|]b|/c", "/"}, {"/a\\Q(\\E|/b", "/"}, {"/a[(]|/b", "/"}, {"/a(b|c", "/a"}, {"/a)|(", "/"},
+        {"/\xc3\xa9", "/"}, {"/a%2F", "/a"}, {"/a\\-b", "/a-b"}, {"/a\\/b", "/a/b"}, {"(?i)/a", "/"}, {"/a[[:alpha:]|]", "/a"},
+        {"/a[b|", "/"}, {"/a\\|b", "/a"}, {"/a.b", "/a"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char to[64];
+        lb_str got = lb_pattern_prefix(lb_str_of(cases[i][0]), to);
+        bool right = lb_str_equal(got, lb_str_of(cases[i][1]));
+        if (!right) fprintf(stderr, "%s: %.*s\n", cases[i][0], (int)got.len, got.data);
+        CHECK(right);
+    }
 }
 
 /* "*.a.b matches one or more labels on the left, never a.b itself"; "most characters in a matching non-wildcard
@@ -367,6 +470,14 @@ static void wrong_specifications_are_named(void) {
         {{.path = "/a//.."}, "routes[1].path", "is no path: the path differs"},
         {{.path = "/a?b"}, "routes[1].path", "query"},
         {{.path = "/a b\xc3\n"}, "routes[1].path", "\"/a b\\xC3\\x0A\" is no path: the target holds a byte"},
+        {{.path = "/a/{}", .type = LB_PATH_TEMPLATE}, "routes[1].path", "a name is letters"},
+        {{.path = "/a/{...}", .type = LB_PATH_TEMPLATE}, "routes[1].path", "a name is letters"},
+        {{.path = "/a/{b-c}", .type = LB_PATH_TEMPLATE}, "routes[1].path", "a name is letters"},
+        {{.path = "/a/{b}/{b...}", .type = LB_PATH_TEMPLATE}, "routes[1].path", "a name occurs twice"},
+        {{.path = "/a/{b...}/c", .type = LB_PATH_TEMPLATE}, "routes[1].path", "not the last"},
+        {{.path = "/a/x{b}", .type = LB_PATH_TEMPLATE}, "routes[1].path", "is no path"},
+        {{.path = "/a//{b}", .type = LB_PATH_TEMPLATE}, "routes[1].path", "not canonical"},
+        {{.path = "a/{b}", .type = LB_PATH_TEMPLATE}, "routes[1].path", "begin with"},
         {{.path = "/a", .type = (lb_path_type)7}, "routes[1].path_type", "7"},
         {{.path = "/a", .hosts = {"x", ""}}, "routes[1].hosts[1]", "empty"},
         {{.path = "/a", .hosts = {"*"}}, "routes[1].hosts[0]", "\"*\" is not a host name"},
@@ -498,6 +609,8 @@ static lb_status build_and_free(void) {
         {.path = "/l", .headers = {{"a", "a long value"}}}, {.path = "/l", .sources = {"10.0.0.0/8"}, .ports = {1, 2}},
         {.path = "/l", .headers = {{"a", "|7|8"}}}, {.path = "/l", .headers = {{"a", "|9|10|11|12|13|14|15|16|17"}}},
         {.path = "/l", .headers = {{"a", "18"}}}, {.path = "/l", .headers = {{"a", "19"}}},
+        {.path = "/n/{a}/{b...}", .type = LB_PATH_TEMPLATE}, {.path = "/n/{a}/{b}/c", .type = LB_PATH_TEMPLATE},
+        {.path = "/plain/prefix", .type = LB_PATH_PLAIN}, {.path = "/re/.*", .type = LB_PATH_REGEX},
         {.path = "/m", .headers = {{"a", "~18"}}, .snis = {"a.b"}, .schemes = {"https"}, .destinations = {"::/0"}},
     };
     enum { N = sizeof rows / sizeof *rows };
@@ -520,6 +633,11 @@ static void a_failed_allocation_leaves_nothing(void) {
 
 int main(void) {
     RUN(paths_match_by_element);
+    RUN(templates_match_by_segment);
+    RUN(captures_are_spans);
+    RUN(plain_prefixes_match_by_byte);
+    RUN(regexes_match_whole_paths);
+    RUN(a_pattern_has_a_literal_beginning);
     RUN(hosts_match_by_label);
     RUN(precedence_is_the_gateway_apis);
     RUN(methods_are_tokens);

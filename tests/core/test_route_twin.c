@@ -39,6 +39,30 @@ static void random_connection(lb_rng *rng, row *r) {
     if (lb_rng_below(rng, 3) == 0) r->source_ports[0] = (uint16_t)(1 + lb_rng_below(rng, 2));
 }
 
+/* Another kind of path: cut somewhere, segments become parameters, something becomes a pattern. */
+static void random_kind(lb_rng *rng, row *r, char path[96]) {
+    static const char *const regexes[] = {".*", "/a.*", "/b*/c", "/a/.*b", "/ab*.*", "/svc\\.*", "/a/b", "/.*/.*"};
+    static const char *const names[] = {"{a}", "{b}", "{c}", "{d}", "{e}"};
+    char old[96];
+    uint32_t kind = lb_rng_below(rng, 3), n_names = 0;
+    memcpy(old, path, sizeof old);
+    r->type = kind == 0 ? LB_PATH_PLAIN : kind == 1 ? LB_PATH_TEMPLATE : LB_PATH_REGEX;
+    if (kind == 2) r->path = PICK(rng, regexes);
+    size_t len = strlen(path);
+    if (kind == 0 && len > 1 && path[len - 1] != 'F' && path[len - 1] != 'C' && !strchr(path, '%')) path[len - 1] = '\0';
+    if (kind != 1) return;
+    size_t n = 0;
+    for (const char *at = old; *at == '/' && n_names < 5; at += 1 + strcspn(at + 1, "/")) {
+        size_t segment = strcspn(at + 1, "/");
+        bool last = at[1 + segment] == '\0', named = lb_rng_below(rng, 2);
+        const char *text = last && named && lb_rng_below(rng, 2) ? "{z...}" : names[n_names];
+        n += (size_t)snprintf(path + n, 96 - n, "/%.*s", named ? (int)strlen(text) : (int)segment, named ? text : at + 1);
+        n_names += named;
+    }
+    if (n == 0) path[n++] = '/';
+    path[n] = '\0';
+}
+
 /* `distinct` segments beyond the few above, so that large tables have many nodes. */
 static void random_row(lb_rng *rng, uint32_t distinct, row *r, char path[96]) {
     char own[16];
@@ -49,6 +73,7 @@ static void random_row(lb_rng *rng, uint32_t distinct, row *r, char path[96]) {
     lb_str text = random_text(rng, path, 80, segments, distinct ? 9 : 8, false);
     path[text.len] = '\0';
     *r = (row){.path = path, .type = lb_rng_below(rng, 2) ? LB_PATH_PREFIX : LB_PATH_EXACT};
+    if (lb_rng_below(rng, 3) == 0) random_kind(rng, r, path);
     for (uint32_t i = lb_rng_below(rng, 3); i > 0; i--) r->hosts[i - 1] = PICK(rng, some_hosts);
     if (lb_rng_below(rng, 4) == 0)
         for (uint32_t i = lb_rng_below(rng, 4); i > 0; i--) r->methods[i - 1] = PICK(rng, some_methods);

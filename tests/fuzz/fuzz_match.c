@@ -2,6 +2,7 @@
  *
  * Input: lines.  "r" begins a route, "q" asks; the lines between say what, one letter and a text:
  *   p exact path   P prefix   h host   m method   H header name=value   Q query name=value       for the route begun
+ *   t template   y plain prefix   R regex                                                         for the route begun
  *   s SNI   c scheme   o port (as many as there are bytes)   a source   d destination            for the route begun
  *   M method   T target   O host   F field name:value                                            for the next "q"
  *   S SNI   C scheme   N port (likewise)   A source   D destination                              for the next "q"
@@ -136,9 +137,12 @@ static void add_to_route(scene *s, char what, lb_str text) {
     if (s->n == 0) return;
     lb_route_spec *spec = &s->specs[s->n - 1];
     parts *p = &s->parts[s->n - 1];
-    if (what == 'p' || what == 'P') {
+    if (what == 'R' && text.len > PATTERN_MAX) return;
+    if (memchr("pPtyR", what, 5)) {
         spec->path = text;
-        spec->path_type = what == 'p' ? LB_PATH_EXACT : LB_PATH_PREFIX;
+        spec->path_type = what == 'p' ? LB_PATH_EXACT : what == 'P' ? LB_PATH_PREFIX : what == 't' ? LB_PATH_TEMPLATE
+                          : what == 'y' ? LB_PATH_PLAIN : LB_PATH_REGEX;
+        spec->pattern = naive_pattern(what == 'R' ? text : (lb_str){0});
     } else if (what == 'h' && spec->n_hosts < MAX_PARTS) {
         p->hosts[spec->n_hosts++] = text;
     } else if (what == 'm' && spec->n_methods < MAX_PARTS) {

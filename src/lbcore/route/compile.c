@@ -6,11 +6,7 @@
 #include "base/alloc.h"
 #include "route/compile.h"
 
-static lb_str without_trailing_slash(lb_str path) {
-    return path.data[path.len - 1] == '/' ? (lb_str){path.data, path.len - 1} : path;
-}
-
-/* ---- hosts, paths ----------------------------------------------------------------------------------------- */
+/* ---- nodes, hosts ------------------------------------------------------------------------------------------ */
 
 static void lower(uint64_t *least, uint64_t value) {
     if (value < *least) *least = value;
@@ -37,24 +33,6 @@ uint32_t lb_builder_node_under(lb_builder *b, uint32_t owner, lb_str key, uint32
     uint32_t *node = lb_table_at(&b->tree->table, owner, key);
     if (node && *node == LB_NONE) *node = lb_builder_node(b, parent);
     return node ? *node : LB_NONE;
-}
-
-static uint32_t node_of_prefix(lb_builder *b, uint32_t root, lb_str path) {
-    uint32_t node = root;
-    path = without_trailing_slash(path);
-    for (size_t i = 0; i < path.len && node != LB_NONE;) {
-        size_t begin = ++i;
-        while (i < path.len && path.data[i] != '/') i++;
-        node = lb_builder_node_under(b, node, (lb_str){path.data + begin, i - begin}, node);
-    }
-    return node;
-}
-
-static uint32_t node_of_path(lb_builder *b, lb_bucket *bucket, const lb_route_spec *spec) {
-    bool exact = spec->path_type == LB_PATH_EXACT;
-    bucket->has_exact |= exact;
-    bucket->has_prefix |= !exact;
-    return exact ? lb_builder_node_under(b, bucket->root, spec->path, LB_NONE) : node_of_prefix(b, bucket->root, spec->path);
 }
 
 static bool want_wildcards(lb_tree *tree) {
@@ -93,7 +71,7 @@ static lb_status add_candidate(lb_builder *b, const lb_compiled *c, const lb_spe
     if (host && b->buckets.n > LB_N_HOSTS_MAX)
         return lb_fail(err, LB_ERR_CONFIG, "", "more than 1048576 different hosts");
     uint32_t bucket = bucket_of(b, host);
-    uint32_t node = bucket == LB_NONE ? LB_NONE : node_of_path(b, bucket_at(b, bucket), c->spec);
+    uint32_t node = bucket == LB_NONE ? LB_NONE : lb_compile_path(b, bucket_at(b, bucket), c->spec);
     if (node == LB_NONE) return lb_no_memory(err, "routes");
     uint64_t precedence = precedence_of(b, c, host);
     note_precedence(b, bucket_at(b, bucket), c, host, precedence);
@@ -116,14 +94,10 @@ static lb_status add_hosts(lb_builder *b, const lb_compiled *c, lb_error *err) {
     return LB_OK;
 }
 
-static lb_facts facts_of(const lb_route_spec *spec) {
-    return (lb_facts){.path_type = spec->path_type, .path_characters = (uint32_t)without_trailing_slash(spec->path).len};
-}
-
 static lb_status add_spec(lb_builder *b, const lb_route_spec *spec, uint32_t route, lb_error *err) {
     lb_compiled c = {.spec = spec, .route = route};
     lb_status status = lb_spec_check(spec, err);
-    if (status == LB_OK) c.facts = facts_of(spec);
+    if (status == LB_OK) c.facts = lb_facts_of_path(spec);
     if (status == LB_OK && !lb_compile_rule(b, &c)) status = lb_no_memory(err, "routes");
     if (status == LB_OK) status = add_hosts(b, &c, err);
     if (status == LB_ERR_CONFIG) lb_error_in(err, "routes", route);
@@ -138,8 +112,11 @@ static bool take_arrays(lb_builder *b) {
     t->n_rules = b->rules.n - 1;
     t->n_predicates = b->predicates.n;
     t->n_groups = b->groups.n;
+    t->n_forks = b->forks.n;
+    t->n_lengths = b->lengths.n;
     return lb_vec_take(&b->buckets, &t->buckets) && lb_vec_take(&b->rules, &t->rules)
            && lb_vec_take(&b->predicates, &t->predicates) && lb_vec_take(&b->groups, &t->groups)
+           && lb_vec_take(&b->forks, &t->forks) && lb_vec_take(&b->lengths, &t->lengths)
            && lb_table_fit(&t->table);
 }
 
@@ -190,6 +167,8 @@ static void builder_init(lb_builder *b, const lb_flavor_rules *flavor) {
     lb_vec_init(&b->predicates, sizeof(lb_predicate));
     lb_vec_init(&b->pending, sizeof(lb_pending));
     lb_vec_init(&b->groups, sizeof(lb_group));
+    lb_vec_init(&b->forks, sizeof(lb_fork));
+    lb_vec_init(&b->lengths, sizeof(uint64_t));
 }
 
 static void builder_free(lb_builder *b) {
@@ -199,6 +178,8 @@ static void builder_free(lb_builder *b) {
     lb_vec_free(&b->predicates);
     lb_vec_free(&b->pending);
     lb_vec_free(&b->groups);
+    lb_vec_free(&b->forks);
+    lb_vec_free(&b->lengths);
 }
 
 lb_status lb_tree_new(lb_tree **out, const lb_route_spec *specs, uint32_t n, const lb_flavor_rules *flavor,
@@ -222,6 +203,8 @@ void lb_tree_free(lb_tree *tree) {
     lb_free(tree->rules);
     lb_free(tree->predicates);
     lb_free(tree->groups);
+    lb_free(tree->forks);
+    lb_free(tree->lengths);
     lb_free(tree->wildcards);
     lb_free(tree);
 }
@@ -230,6 +213,6 @@ size_t lb_tree_memory(const lb_tree *t) {
     return sizeof *t + lb_table_memory(&t->table) + t->n_buckets * sizeof *t->buckets + t->n_nodes * sizeof *t->nodes
            + t->n_candidates * sizeof *t->candidates + t->n_routes * sizeof *t->ties
            + (t->n_rules + 1) * sizeof *t->rules + t->n_predicates * sizeof *t->predicates
-           + t->n_groups * sizeof *t->groups
+           + t->n_groups * sizeof *t->groups + t->n_forks * sizeof *t->forks + t->n_lengths * sizeof *t->lengths
            + (t->wildcards ? (LB_HOST_MAX + 1) * sizeof *t->wildcards : 0);
 }

@@ -9,7 +9,7 @@ typedef struct lb_builder {
     const lb_flavor_rules *flavor;
     lb_tree *tree;                  /* the table grows in place, arrays come from the vectors at the end */
     lb_vec buckets, parents, rules, predicates;         /* parents: one for each node */
-    lb_vec pending, groups;
+    lb_vec pending, groups, forks, lengths;
 } lb_builder;
 
 /* What of a specification is the same for each of its hosts. */
@@ -30,6 +30,13 @@ uint32_t lb_builder_node(lb_builder *b, uint32_t parent);
 
 /* The node under (owner, key), made as a child of `parent` if need be; LB_NONE: out of memory. */
 uint32_t lb_builder_node_under(lb_builder *b, uint32_t owner, lb_str key, uint32_t parent);
+
+/* paths.c: the node whose list a path belongs to, in this bucket; LB_NONE: out of memory.  `bucket` must not lie in
+ * anything that a build grows but b->buckets. */
+uint32_t lb_compile_path(lb_builder *b, lb_bucket *bucket, const lb_route_spec *spec);
+
+/* paths.c: what a flavour weighs of a path. */
+lb_facts lb_facts_of_path(const lb_route_spec *spec);
 
 /* rule.c: c->rule, and what of c->facts it counts.  False: out of memory. */
 bool lb_compile_rule(lb_builder *b, lb_compiled *c);

@@ -57,14 +57,14 @@ static bool try_candidate(lb_search *s, const lb_candidate *c) {
     return true;
 }
 
-static void scan(lb_search *s, uint32_t i);
+static void scan(lb_search *s, uint32_t i, bool upwards);
 
 /* ---- groups: candidates found by a value (index.c) ------------------------------------------------------------- */
 
 static void scan_key(lb_search *s, const lb_group *group, const char *text, size_t n) {
     lb_key key = lb_table_key(&s->tree->table, (lb_str){text, n});
     uint32_t node = lb_table_find(&s->tree->table, group->owner, &key);
-    if (node != LB_NONE) scan(s, s->tree->nodes[node]);
+    if (node != LB_NONE) scan(s, s->tree->nodes[node], false);
 }
 
 static void scan_value(lb_search *s, const lb_group *group) {
@@ -94,13 +94,14 @@ static void scan_group(lb_search *s, const lb_group *group) {
     else scan_value(s, group);
 }
 
-/* Go through the lists from candidate `i` on until one holds, or cannot win: neither can what comes behind it.  The
- * list under a value holds no groups: one level down, and no more. */
-static void scan(lb_search *s, uint32_t i) {
+/* Go through the list from candidate `i` on, and `upwards` through those above it, until one holds or cannot win:
+ * neither can what comes behind it.  The list under a value holds no groups: one level down, and no more. */
+static void scan(lb_search *s, uint32_t i, bool upwards) {
     while (i != LB_NONE) {
         const lb_candidate *c = &s->tree->candidates[i];
+        LB_COUNT_STEP();
         if (c->route == LB_NONE) {
-            i = c->rule;
+            i = upwards ? c->rule : LB_NONE;
             continue;
         }
         if (!may_win(s, c)) return;
@@ -110,31 +111,116 @@ static void scan(lb_search *s, uint32_t i) {
     }
 }
 
-/* ---- paths and hosts ---------------------------------------------------------------------------------------- */
+/* ---- paths -------------------------------------------------------------------------------------------------- */
+
+/* The segment behind the "/" at `at`; its end is the next "/", or that of the path. */
+static lb_str segment_at(const lb_search *s, const char *at) {
+    const char *end = s->path.text.data + s->path.text.len, *begin = at + 1;
+    while (++at < end && *at != '/') {}
+    return (lb_str){begin, (size_t)(at - begin)};
+}
+
+static uint32_t child_of(const lb_search *s, uint32_t owner, lb_str text) {
+    lb_key key = lb_table_key(&s->tree->table, text);
+    return lb_table_find(&s->tree->table, owner, &key);
+}
 
 /* The deepest node of the trie on the way of the path: "/a/b/" visits "a", "b" and finds no edge for the empty rest. */
 static uint32_t deepest_node(const lb_search *s, uint32_t node) {
-    const lb_table *table = &s->tree->table;
     const char *at = s->path.text.data, *end = at + s->path.text.len;
     while (at < end) {
-        const char *begin = ++at;
-        while (at < end && *at != '/') at++;
-        lb_key segment = lb_table_key(table, (lb_str){begin, (size_t)(at - begin)});
-        uint32_t child = lb_table_find(table, node, &segment);
+        lb_str segment = segment_at(s, at);
+        uint32_t child = child_of(s, node, segment);
         if (child == LB_NONE) break;
         node = child;
+        at = segment.data + segment.len;
     }
     return node;
 }
+
+/* ---- templates, and prefixes beside them: a walk with a stack of what is left to try ---------------------------- */
+
+/* A node, and where in the path it was reached: at a "/", or the end. */
+typedef struct branch {
+    const char *at;
+    uint32_t node;
+    uint32_t above;                 /* the list that the node has if it has none of its own */
+} branch;
+
+static void scan_branch(lb_search *s, const branch *b, const lb_fork *fork) {
+    uint32_t own = s->tree->nodes[b->node];
+    bool at_end = b->at == s->path.text.data + s->path.text.len;
+    uint32_t here = !fork ? LB_NONE : at_end ? fork->end : fork->tail;
+    if (here != LB_NONE) scan(s, s->tree->nodes[here], false);
+    if (own != b->above) scan(s, own, false);
+}
+
+/* Each node is reached by one way only, so a walk visits no more nodes than there are different beginnings of templates
+ * and prefixes that match a beginning of the path: at most 2^k of k segments, and never more than the trie has.  On the
+ * stack lies, for each level above, at most one parameter, and parameters are at most LB_N_SEGMENTS_MAX deep. */
+static void search_templates(lb_search *s, uint32_t root) {
+    const lb_tree *t = s->tree;
+    const char *end = s->path.text.data + s->path.text.len;
+    branch stack[LB_N_SEGMENTS_MAX + 2];
+    uint32_t n = 0;
+    stack[n++] = (branch){s->path.text.data, root, LB_NONE};
+    while (n > 0) {
+        branch b = stack[--n];
+        const lb_fork *fork = b.node < t->n_forks ? &t->forks[b.node] : NULL;
+        LB_COUNT_STEP();
+        scan_branch(s, &b, fork);
+        if (b.at == end) continue;
+        lb_str segment = segment_at(s, b.at);
+        branch next = {segment.data + segment.len, LB_NONE, t->nodes[b.node]};
+        if (fork && fork->parameter != LB_NONE && segment.len > 0)
+            stack[n++] = (branch){next.at, fork->parameter, next.above};
+        next.node = child_of(s, b.node, segment);
+        if (next.node != LB_NONE) stack[n++] = next;
+    }
+}
+
+/* ---- plain prefixes ----------------------------------------------------------------------------------------- */
+
+/* Those that end within `left`, what is left of a segment behind `node`; the longest first. */
+static void search_pieces(lb_search *s, uint32_t node, lb_str left) {
+    const lb_tree *t = s->tree;
+    while (node != LB_NONE && node < t->n_lengths) {
+        uint32_t whole = LB_NONE;
+        for (size_t n = left.len < LB_PIECE ? left.len : LB_PIECE, i = n + 1; i-- > 0;) {
+            if (!(t->lengths[node] >> i & 1)) continue;
+            uint32_t end = child_of(s, LB_OWNER_PLAIN | node, (lb_str){left.data, i});
+            if (end == LB_NONE) continue;
+            scan(s, t->nodes[end], false);
+            if (i == LB_PIECE) whole = end;
+        }
+        node = whole;
+        if (node != LB_NONE) left = (lb_str){left.data + LB_PIECE, left.len - LB_PIECE};
+    }
+}
+
+static void search_plain(lb_search *s, uint32_t node) {
+    const char *at = s->path.text.data, *end = at + s->path.text.len;
+    while (at < end && node != LB_NONE) {
+        lb_str segment = segment_at(s, at);
+        search_pieces(s, node, segment);
+        node = child_of(s, node, segment);
+        at = segment.data + segment.len;
+    }
+}
+
+/* ---- hosts -------------------------------------------------------------------------------------------------- */
 
 static void search_bucket(lb_search *s, uint32_t i) {
     const lb_tree *t = s->tree;
     const lb_bucket *bucket = &t->buckets[i];
     if (bucket->has_exact) {
         uint32_t node = lb_table_find(&t->table, bucket->root, &s->path);
-        if (node != LB_NONE) scan(s, t->nodes[node]);
+        if (node != LB_NONE) scan(s, t->nodes[node], false);
     }
-    if (bucket->has_prefix && bucket->best_prefix <= s->best.precedence) scan(s, t->nodes[deepest_node(s, bucket->root)]);
+    if (bucket->best_prefix > s->best.precedence) return;
+    if (bucket->has_template) search_templates(s, bucket->root);
+    else if (bucket->has_prefix) scan(s, t->nodes[deepest_node(s, bucket->root)], true);
+    if (bucket->has_plain) search_plain(s, bucket->root);
 }
 
 /* "*.a.b" matches one or more labels on the left, never "a.b" itself.  From the left: the longest suffix first. */

@@ -40,6 +40,11 @@ lb_verdict lb_method_holds(const lb_predicate *p, const lb_table *pool, const lb
     return LB_FAILS;
 }
 
+lb_verdict lb_path_regex_holds(const lb_predicate *p, const lb_table *pool, const lb_seen *seen) {
+    (void)p, (void)pool, (void)seen;                        /* its literal beginning was matched on the way here */
+    return LB_UNKNOWN;
+}
+
 /* ---- header ------------------------------------------------------------------------------------------------- */
 
 static const lb_header *field_of(const lb_seen *seen, lb_str name, uint32_t from) {

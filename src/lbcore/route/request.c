@@ -21,13 +21,15 @@
 static const char too_long[] = "a value or path is too long for the regular expressions of the routes";
 
 static bool is_pattern(uint32_t kind) {
-    return kind == LB_PREDICATE_header_regex || kind == LB_PREDICATE_query_regex;
+    return kind == LB_PREDICATE_path_regex || kind == LB_PREDICATE_header_regex || kind == LB_PREDICATE_query_regex;
 }
 
 /* What the pattern of a predicate is asked about; false: there is no room to write it. */
 static bool text_of(lb_matching *m, const lb_tree *t, const lb_predicate *p, const lb_seen *seen, lb_str *text) {
-    lb_str name = lb_table_text(&t->table, p->name);
     bool query = p->kind == LB_PREDICATE_query_regex;
+    *text = m->path;
+    if (p->kind == LB_PREDICATE_path_regex) return text->len <= LB_ASKED_MAX;
+    lb_str name = lb_table_text(&t->table, p->name);
     lb_value value = (query ? lb_query_value : lb_header_value)(seen, name, m->joined + m->n_joined,
                                                                 LB_JOINED_MAX - m->n_joined);
     *text = value.text;

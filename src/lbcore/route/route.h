@@ -18,6 +18,10 @@
 typedef enum lb_path_type {
     LB_PATH_EXACT = 0,              /* byte for byte */
     LB_PATH_PREFIX,                 /* by path element: /abc matches /abc, /abc/ and /abc/d, never /abcd */
+    LB_PATH_TEMPLATE,               /* by segment, to the end of the path: "{name}" is one segment, not empty; "{name...}",
+                                       the last, is all that is left behind its slash, be it nothing */
+    LB_PATH_PLAIN,                  /* byte for byte, the beginning: /abc matches /abcd too */
+    LB_PATH_REGEX,                  /* the caller's `pattern`; `path` is its text, for its literal beginning */
 } lb_path_type;
 
 typedef enum lb_flavor { LB_FLAVOR_GATEWAY_API = 0 } lb_flavor;
@@ -53,7 +57,8 @@ typedef struct lb_peers {
 typedef struct lb_route_spec {
     const lb_str *hosts;            /* exact, or "*.suffix" (one or more labels); none: every host */
     uint32_t n_hosts;
-    lb_str path;                    /* begins with "/" and is canonical, else LB_ERR_CONFIG */
+    lb_str path;                    /* begins with "/" and is canonical, else LB_ERR_CONFIG; a regex: RE2's syntax, matched
+                                       from the first byte of the path on */
     lb_path_type path_type;
     const lb_str *methods;          /* tokens, case-sensitive; none: every method */
     uint32_t n_methods;
@@ -68,6 +73,7 @@ typedef struct lb_route_spec {
     uint32_t n_ports;
     const lb_peers *sources, *destinations;
     uint32_t n_sources, n_destinations;
+    uint32_t pattern;               /* LB_PATH_REGEX: the caller's number, which questions come back with */
 } lb_route_spec;
 
 typedef struct lb_header { lb_str name, value; } lb_header;
@@ -97,7 +103,7 @@ typedef struct lb_answer {
 
 typedef struct lb_router lb_router;
 
-/* Compile.  Precedence of the flavour first, then the order of the specs.  Errors name "routes[i].path" and the like;
+/* Compile.  Precedence of the flavour first, then the order of the specs (rank.c).  Errors name "routes[i].path" and the like;
  * *out is as it was then.  `seed` should be secret: it keeps hostile names from meeting in the tables. */
 lb_status lb_router_new(lb_router **out, const lb_route_spec *specs, uint32_t n, lb_flavor flavor, uint64_t seed,
                         lb_error *err);
@@ -156,6 +162,19 @@ lb_outcome lb_router_begin(const lb_router *router, const lb_request *request, c
 
 /* Go on after LB_NEED_REGEX. */
 lb_outcome lb_router_resume(lb_matching *matching, uint32_t verdicts, lb_answer *answer);
+
+/* ---- templates: what "{name}" stands for --------------------------------------------------------------------- */
+
+enum { LB_N_SEGMENTS_MAX = 128 };   /* of a template */
+
+typedef struct lb_capture {
+    lb_str name;                    /* in the template, without "..." */
+    lb_str text;                    /* in the path */
+} lb_capture;
+
+/* The captures of a template (LB_PATH_TEMPLATE, as in the specification) that matches the canonical `path`, from the
+ * left; how many there are.  At most LB_N_SEGMENTS_MAX; the first `n` are written. */
+uint32_t lb_template_captures(lb_str template, lb_str path, lb_capture *out, uint32_t n);
 
 size_t lb_router_memory(const lb_router *router);                      /* bytes */
 

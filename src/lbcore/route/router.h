@@ -5,6 +5,7 @@
  *       (WILDCARDS, "example.com")    -> bucket             "*.example.com"
  *       (root, "/whole/path")         -> node               exact paths of the bucket with this root
  *       (node, "segment")             -> node               prefixes: one edge of the trie
+ *       (PLAIN | node, "seg")         -> node               plain prefixes: the last segment, or its beginning
  *       (group's owner, "value")      -> node               candidates that ask for this value (index.c)
  *       (NAMES, "x-user")             -> place in the pool  of headers and parameters
  *     No segment holds a "/", and every path begins with one: the last two never meet.
@@ -16,6 +17,13 @@
  *     candidates:  ... | rank, route, rule | rank, route, rule | link: above | rank, route, rule LAST | ...
  *                        `-- one list, least rank first          `-- the list of the next prefix above: the
  *                            longest prefix comes first, and no stack is needed
+ *
+ * A segment parameter is a fork beside the literal edges of a node; a walk tries both, the literal first.
+ * A plain prefix is found by the segments that it holds whole, then by the bytes that are left: they are looked up in
+ * pieces of the lengths that occur at their node.  A regex is a plain prefix, its literal beginning, and a predicate.
+ *
+ *     /users/me      root --users--> (1) --me--> (2)              /api/v   root --api--> (3) ==v==> (4)    "==" PLAIN
+ *     /users/{id}                     `--{}--> (5) end -> list    /api/    root --api--> (3) ====> (6)
  *
  * A rank is (precedence, tie): the 64-bit precedence stands in the candidate, the tie label in ties[route], where it is
  * read only if two precedences are equal.  Ranks of different lists, buckets and trees can be compared, so the lists
@@ -36,16 +44,25 @@
 
 enum { LB_BARE_RULES = 1 << LB_N_COMMON_METHODS };
 
+#define LB_OWNER_PLAIN (UINT32_C(1) << 31)      /* | node */
 #define LB_OWNER_HOSTS (LB_NONE - 1)
 #define LB_OWNER_WILDCARDS (LB_NONE - 2)
 #define LB_OWNER_NAMES (LB_NONE - 3)
-#define LB_N_NODES_MAX INT32_MAX
+#define LB_N_NODES_MAX (INT32_MAX - 8)
 
 typedef struct lb_bucket {
     uint64_t best, best_prefix;     /* the least precedence in it; that of its prefixes */
     uint32_t root;                  /* node */
-    bool has_exact, has_prefix;
+    bool has_exact, has_prefix, has_plain;
+    bool has_template;              /* then prefixes are walked with them */
 } lb_bucket;
+
+/* Where the trie goes on by other than a literal; nodes, LB_NONE: not. */
+typedef struct lb_fork {
+    uint32_t parameter;             /* any one segment, not empty */
+    uint32_t end;                   /* templates that end here: holds a list only */
+    uint32_t tail;                  /* templates whose tail begins here: likewise */
+} lb_fork;
 
 enum {
     LB_INDEX_FROM = 8,              /* candidates in a list, different values in it */
@@ -79,9 +96,11 @@ typedef struct lb_tree {
     uint32_t *rules;                /* first predicate; and one more */
     lb_predicate *predicates;
     lb_group *groups;
+    lb_fork *forks;                 /* of the first n_forks nodes; the others have none */
+    uint64_t *lengths;              /* of the first n_lengths nodes: bit n, a plain prefix goes on with n bytes (n < 64) */
     uint64_t *wildcards;            /* NULL: none; [n] the least precedence of the hosts "*.suffix" whose suffix has at
                                        most n characters, n <= LB_HOST_MAX */
-    uint32_t n_buckets, n_nodes, n_candidates, n_routes, n_rules, n_predicates, n_groups;
+    uint32_t n_buckets, n_nodes, n_candidates, n_routes, n_rules, n_predicates, n_groups, n_forks, n_lengths;
 } lb_tree;
 
 struct lb_router {
@@ -125,6 +144,10 @@ void lb_search_router(const lb_router *router, lb_search *search, lb_str host);
 static inline bool lb_rank_less(lb_rank a, lb_rank b) {
     return a.precedence != b.precedence ? a.precedence < b.precedence : a.tie < b.tie;
 }
+
+/* ---- template.c, pattern.c: see template.h, pattern.h ------------------------------------------------------- */
+
+enum { LB_PIECE = 63 };             /* bytes of a plain prefix that one edge holds at most */
 
 /* ---- spec.c: what a specification may say ---------------------------------------------------------------- */
 

@@ -148,10 +148,12 @@ bool lb_compile_rule(lb_builder *b, lb_compiled *c) {
     c->facts.n_methods = c->spec->n_methods;
     c->facts.n_connection = n_connection(c->spec);
     c->rule = mask;
-    if (n_others == 0 && c->spec->n_conditions == 0 && c->facts.n_connection == 0) return true;
+    bool regex = c->spec->path_type == LB_PATH_REGEX;
+    if (n_others == 0 && c->spec->n_conditions == 0 && c->facts.n_connection == 0 && !regex) return true;
     c->rule = LB_BARE_RULES + b->rules.n;
     uint32_t *first = lb_vec_push(&b->rules);
     if (!first) return false;
     *first = b->predicates.n;
-    return add_methods(b, c->spec, mask) && add_connection(b, c->spec) && add_conditions(b, c);
+    return add_methods(b, c->spec, mask) && add_connection(b, c->spec) && add_conditions(b, c)
+           && (!regex || add(b, LB_PREDICATE_path_regex, 0, c->spec->pattern));
 }

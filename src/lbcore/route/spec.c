@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "route/bytes.h"
 #include "route/normalise.h"
+#include "route/template.h"
 
 enum { QUOTED = 96 };
 
@@ -49,18 +50,55 @@ static lb_status check_reading(lb_str path, char *scratch, lb_error *err) {
     return LB_OK;
 }
 
+static bool name_was_before(lb_str path, size_t n, lb_str name) {
+    lb_segment segment;
+    for (size_t at = 0; lb_segment_next(path, &at, &segment) && at <= n;)
+        if (segment.kind != LB_SEGMENT_LITERAL && lb_str_equal(segment.text, name)) return true;
+    return false;
+}
+
+/* The segments of a template; `plain` becomes what is left with an "x" for each parameter. */
+static lb_status check_segments(lb_str path, char *plain, size_t *n, lb_error *err) {
+    char text[QUOTED];
+    lb_segment segment;
+    const char *wrong = NULL;
+    uint32_t n_segments = 0;
+    for (size_t at = 0, before = 0; !wrong && lb_segment_next(path, &at, &segment); before = at) {
+        bool literal = segment.kind == LB_SEGMENT_LITERAL;
+        if (++n_segments > LB_N_SEGMENTS_MAX) wrong = "it has more than 128 segments";
+        if (segment.kind == LB_SEGMENT_TAIL && at < path.len) wrong = "\"{name...}\" is not the last segment";
+        if (!literal && !lb_segment_has_name(&segment)) wrong = "a name is letters, digits and \"_\"";
+        if (!literal && name_was_before(path, before, segment.text)) wrong = "a name occurs twice";
+        plain[(*n)++] = '/';
+        if (literal && segment.text.len > 0) memcpy(plain + *n, segment.text.data, segment.text.len);
+        if (!literal) plain[*n] = 'x';
+        *n += literal ? segment.text.len : 1;
+    }
+    if (!wrong) return LB_OK;
+    return lb_fail(err, LB_ERR_CONFIG, "path", "\"%s\" is no template: %s", quoted(path, text), wrong);
+}
+
+static lb_status check_template(lb_str path, char *scratch, char *plain, lb_error *err) {
+    size_t n = 0;
+    lb_status status = check_segments(path, plain, &n, err);
+    return status == LB_OK ? check_reading((lb_str){plain, n}, scratch, err) : status;
+}
+
 static lb_status check_path(const lb_route_spec *spec, lb_error *err) {
     char text[QUOTED];
     lb_str path = spec->path;
-    if (spec->path_type != LB_PATH_EXACT && spec->path_type != LB_PATH_PREFIX)
-        return lb_fail(err, LB_ERR_CONFIG, "path_type", "%d is not known; 0 is exact, 1 prefix", (int)spec->path_type);
-    if (path.len == 0 || path.data[0] != '/')
-        return lb_fail(err, LB_ERR_CONFIG, "path", "\"%s\" does not begin with \"/\"", quoted(path, text));
+    if ((unsigned)spec->path_type > LB_PATH_REGEX)
+        return lb_fail(err, LB_ERR_CONFIG, "path_type", "%d is not known; 0 is exact, 1 prefix, 2 template, 3 plain, "
+                       "4 regex", (int)spec->path_type);
     if (path.len > LB_PATH_MAX)
         return lb_fail(err, LB_ERR_CONFIG, "path", "has %zu bytes; at most 65535", path.len);
-    char *scratch = lb_alloc(path.len);
+    if (spec->path_type == LB_PATH_REGEX) return LB_OK;     /* the caller has compiled it */
+    if (path.len == 0 || path.data[0] != '/')
+        return lb_fail(err, LB_ERR_CONFIG, "path", "\"%s\" does not begin with \"/\"", quoted(path, text));
+    char *scratch = lb_alloc(2 * path.len);
     if (!scratch) return lb_no_memory(err, "path");
-    lb_status status = check_reading(path, scratch, err);
+    bool template = spec->path_type == LB_PATH_TEMPLATE;
+    lb_status status = template ? check_template(path, scratch, scratch + path.len, err) : check_reading(path, scratch, err);
     lb_free(scratch);
     return status;
 }
@@ -158,6 +196,7 @@ static lb_status check_conditions(const lb_route_spec *spec, lb_error *err) {
         lb_error_in(err, spec->conditions[i].kind == LB_CONDITION_HEADER ? "headers" : "query", place_in_kind(spec, i));
         return status;
     }
+    n_patterns += spec->path_type == LB_PATH_REGEX;
     if (n_patterns > LB_N_PATTERNS_MAX)
         return lb_fail(err, LB_ERR_CONFIG, "conditions", "%u are regular expressions; at most 16", n_patterns);
     return LB_OK;
