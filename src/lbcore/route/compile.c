@@ -57,7 +57,7 @@ static uint64_t precedence_of(const lb_builder *b, const lb_compiled *c, const l
         facts.host_is_exact = !host->wildcard;
         facts.host_characters = (uint32_t)host->name.len + (host->wildcard ? 2 : 0);
     }
-    return b->flavor->precedence(&facts);
+    return b->plan->flavor->precedence(&facts);
 }
 
 /* Remember the least precedence of whatever may be skipped as a whole. */
@@ -100,7 +100,7 @@ static lb_status add_spec(lb_builder *b, const lb_route_spec *spec, uint32_t rou
     if (status == LB_OK) c.facts = lb_facts_of_path(spec);
     if (status == LB_OK && !lb_compile_rule(b, &c)) status = lb_no_memory(err, "routes");
     if (status == LB_OK) status = add_hosts(b, &c, err);
-    if (status == LB_ERR_CONFIG) lb_error_in(err, "routes", route);
+    if (status == LB_ERR_CONFIG) lb_error_in(err, b->plan->name, route - b->plan->first);
     return status;
 }
 
@@ -129,38 +129,51 @@ static bool finish(lb_builder *b) {
     return lb_index_lists(b) && lb_lists_new(b) && take_arrays(b);
 }
 
-static lb_status count_candidates(const lb_route_spec *specs, uint32_t n, uint32_t *n_candidates, lb_error *err) {
+static lb_status count_candidates(const lb_route_spec *specs, uint32_t n, const uint64_t *dead, uint32_t *n_candidates,
+                                  lb_error *err) {
     uint64_t sum = 0;
-    for (uint32_t i = 0; i < n; i++) sum += specs[i].n_hosts ? specs[i].n_hosts : 1;
+    for (uint32_t i = 0; i < n; i++)
+        if (!lb_bit(dead, i)) sum += specs[i].n_hosts ? specs[i].n_hosts : 1;
     if (sum > LB_N_CANDIDATES_MAX)
         return lb_fail(err, LB_ERR_CONFIG, "routes", "%llu hosts in all; at most 2147483647", (unsigned long long)sum);
     *n_candidates = (uint32_t)sum;
     return LB_OK;
 }
 
-static bool begin(lb_builder *b, uint32_t n, uint32_t n_candidates, uint64_t seed) {
-    b->tree = lb_alloc_zero(1, sizeof *b->tree);
-    if (!b->tree || !lb_vec_reserve(&b->pending, n_candidates)) return false;
-    b->tree->ties = lb_alloc_array(n, sizeof *b->tree->ties);
-    b->tree->n_routes = n;
-    return b->tree->ties && lb_table_init(&b->tree->table, n_candidates, seed) && new_bucket(b) != LB_NONE;
+/* A copy of `n` items, or NULL: out of memory. */
+static void *copy_of(const void *items, uint32_t n, size_t size) {
+    void *copy = lb_alloc_array(n, size);
+    if (copy && n > 0) memcpy(copy, items, n * size);
+    return copy;
 }
 
-static lb_status build(lb_builder *b, const lb_route_spec *specs, uint32_t n, uint64_t seed, lb_error *err) {
+static bool begin(lb_builder *b, uint32_t n, uint32_t n_candidates) {
+    lb_tree *t = lb_alloc_zero(1, sizeof *b->tree);
+    b->tree = t;
+    if (!t || !lb_vec_reserve(&b->pending, n_candidates)) return false;
+    atomic_init(&t->n_owners, 1);
+    t->n_routes = n;
+    t->ties = b->plan->ties ? copy_of(b->plan->ties, n, sizeof *t->ties) : lb_alloc_array(n, sizeof *t->ties);
+    if (!t->ties) return false;
+    for (uint32_t i = 0; i < n && !b->plan->ties; i++) t->ties[i] = lb_tie_of(i);
+    t->ids = b->plan->ids ? copy_of(b->plan->ids, n, sizeof *t->ids) : NULL;
+    if (b->plan->ids && !t->ids) return false;
+    return lb_table_init(&t->table, n_candidates, b->plan->seed) && new_bucket(b) != LB_NONE;
+}
+
+static lb_status build(lb_builder *b, const lb_route_spec *specs, uint32_t n, lb_error *err) {
     uint32_t n_candidates = 0;
-    lb_status status = count_candidates(specs, n, &n_candidates, err);
+    lb_status status = count_candidates(specs, n, b->plan->dead, &n_candidates, err);
     if (status != LB_OK) return status;
-    if (!begin(b, n, n_candidates, seed)) return lb_no_memory(err, "routes");
-    for (uint32_t i = 0; i < n && status == LB_OK; i++) {
-        b->tree->ties[i] = lb_tie_of(i);
-        status = add_spec(b, &specs[i], i, err);
-    }
+    if (!begin(b, n, n_candidates)) return lb_no_memory(err, "routes");
+    for (uint32_t i = 0; i < n && status == LB_OK; i++)
+        if (!lb_bit(b->plan->dead, i)) status = add_spec(b, &specs[i], i, err);
     if (status == LB_OK && !finish(b)) status = lb_no_memory(err, "routes");
     return status;
 }
 
-static void builder_init(lb_builder *b, const lb_flavor_rules *flavor) {
-    *b = (lb_builder){.flavor = flavor};
+static void builder_init(lb_builder *b, const lb_plan *plan) {
+    *b = (lb_builder){.plan = plan};
     lb_vec_init(&b->buckets, sizeof(lb_bucket));
     lb_vec_init(&b->parents, sizeof(uint32_t));
     lb_vec_init(&b->rules, sizeof(uint32_t));
@@ -182,11 +195,10 @@ static void builder_free(lb_builder *b) {
     lb_vec_free(&b->lengths);
 }
 
-lb_status lb_tree_new(lb_tree **out, const lb_route_spec *specs, uint32_t n, const lb_flavor_rules *flavor,
-                      uint64_t seed, lb_error *err) {
+lb_status lb_tree_new(lb_tree **out, const lb_route_spec *specs, uint32_t n, const lb_plan *plan, lb_error *err) {
     lb_builder b;
-    builder_init(&b, flavor);
-    lb_status status = build(&b, specs, n, seed, err);
+    builder_init(&b, plan);
+    lb_status status = build(&b, specs, n, err);
     builder_free(&b);
     if (status == LB_OK) *out = b.tree;
     else lb_tree_free(b.tree);
@@ -194,12 +206,13 @@ lb_status lb_tree_new(lb_tree **out, const lb_route_spec *specs, uint32_t n, con
 }
 
 void lb_tree_free(lb_tree *tree) {
-    if (!tree) return;
+    if (!tree || atomic_fetch_sub_explicit(&tree->n_owners, 1, memory_order_acq_rel) > 1) return;
     lb_table_free(&tree->table);
     lb_free(tree->buckets);
     lb_free(tree->nodes);
     lb_free(tree->candidates);
     lb_free(tree->ties);
+    lb_free(tree->ids);
     lb_free(tree->rules);
     lb_free(tree->predicates);
     lb_free(tree->groups);
@@ -211,7 +224,7 @@ void lb_tree_free(lb_tree *tree) {
 
 size_t lb_tree_memory(const lb_tree *t) {
     return sizeof *t + lb_table_memory(&t->table) + t->n_buckets * sizeof *t->buckets + t->n_nodes * sizeof *t->nodes
-           + t->n_candidates * sizeof *t->candidates + t->n_routes * sizeof *t->ties
+           + t->n_candidates * sizeof *t->candidates + t->n_routes * (sizeof *t->ties + (t->ids ? sizeof *t->ids : 0))
            + (t->n_rules + 1) * sizeof *t->rules + t->n_predicates * sizeof *t->predicates
            + t->n_groups * sizeof *t->groups + t->n_forks * sizeof *t->forks + t->n_lengths * sizeof *t->lengths
            + (t->wildcards ? (LB_HOST_MAX + 1) * sizeof *t->wildcards : 0);

@@ -6,7 +6,7 @@
 #include "route/router.h"
 
 typedef struct lb_builder {
-    const lb_flavor_rules *flavor;
+    const lb_plan *plan;
     lb_tree *tree;                  /* the table grows in place, arrays come from the vectors at the end */
     lb_vec buckets, parents, rules, predicates;         /* parents: one for each node */
     lb_vec pending, groups, forks, lengths;

@@ -30,9 +30,11 @@ static bool may_win(const lb_search *s, const lb_candidate *c) {
     return c->route == LB_GROUP || s->tree->ties[c->route] < s->best.tie;
 }
 
+static uint32_t id_of(const lb_tree *t, uint32_t route) { return t->ids ? t->ids[route] : route; }
+
 /* Keep the least maybes, in order: an insertion that drops the greatest when there is no room. */
 static void note_maybe(lb_search *s, const lb_candidate *c, uint32_t rule) {
-    lb_maybe new = {{c->precedence, s->tree->ties[c->route]}, s->tree, c->route, rule};
+    lb_maybe new = {{c->precedence, s->tree->ties[c->route]}, s->tree, id_of(s->tree, c->route), rule};
     if (!lb_rank_less(s->settled, new.rank)) return;
     if (!s->maybes) {
         s->more = true;
@@ -49,11 +51,12 @@ static void note_maybe(lb_search *s, const lb_candidate *c, uint32_t rule) {
 /* True: it holds, and is the best now. */
 static bool try_candidate(lb_search *s, const lb_candidate *c) {
     uint32_t rule = c->rule & ~LB_LAST;
+    if (lb_bit(s->dead, c->route)) return false;
     lb_verdict verdict = rule_holds(s->tree, rule, s->seen);
     if (verdict == LB_UNKNOWN) note_maybe(s, c, rule);
     if (verdict != LB_HOLDS) return false;
     s->best = (lb_rank){c->precedence, s->tree->ties[c->route]};
-    s->route = c->route;
+    s->route = id_of(s->tree, c->route);
     return true;
 }
 
@@ -249,6 +252,11 @@ void lb_search_router(const lb_router *router, lb_search *search, lb_str host) {
     search->route = LB_NONE;
     search->n_maybes = 0;
     search->more = false;
-    search->tree = router->tree;
+    search->tree = router->base;
+    search->dead = router->has_tombstones ? router->dead : NULL;
+    search_tree(search, host);
+    if (!router->delta) return;
+    search->tree = router->delta;
+    search->dead = NULL;
     search_tree(search, host);
 }

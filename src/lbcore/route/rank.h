@@ -28,7 +28,10 @@ typedef struct lb_flavor_rules {
 /* NULL: not known. */
 const lb_flavor_rules *lb_flavor_rules_of(lb_flavor flavor);
 
+/* Between two neighbours' labels, and before the first. */
+#define LB_TIE_GAP (UINT64_C(1) << 31)
+
 /* The label of the i-th of routes that come in order. */
-static inline uint64_t lb_tie_of(uint32_t i) { return ((uint64_t)i + 1) << 31; }
+static inline uint64_t lb_tie_of(uint32_t i) { return (i + UINT64_C(1)) * LB_TIE_GAP; }
 
 #endif

@@ -12,7 +12,6 @@
  *         none does, all up to the last asked are settled and, where some were left out, the search runs once more.
  * Cost    a search per round; a round settles LB_N_QUESTIONS patterns at least.
  */
-#include "base/alloc.h"
 #include "route/normalise.h"
 #include "route/router.h"
 
@@ -106,7 +105,7 @@ static lb_outcome conclude(const lb_matching *m, uint32_t route, lb_answer *answ
 static bool search(lb_matching *m, const char **refused) {
     lb_maybe maybes[LB_N_MAYBES];
     lb_seen seen = {m->request, m->query, m->method_bit};
-    lb_search s = {.path = lb_table_key(&m->router->tree->table, m->path), .seen = &seen, .settled = m->settled,
+    lb_search s = {.path = lb_table_key(&m->router->base->table, m->path), .seen = &seen, .settled = m->settled,
                    .maybes = maybes};
     lb_search_router(m->router, &s, m->host);
     m->best = s.route;
@@ -191,25 +190,3 @@ lb_outcome lb_router_match(const lb_router *router, const lb_request *request, c
     lb_matching matching;
     return lb_router_begin(router, request, scratch, &matching, answer);
 }
-
-/* ---- public ----------------------------------------------------------------------------------------------- */
-
-lb_status lb_router_new(lb_router **out, const lb_route_spec *specs, uint32_t n, lb_flavor flavor, uint64_t seed,
-                        lb_error *err) {
-    const lb_flavor_rules *rules = lb_flavor_rules_of(flavor);
-    if (!rules) return lb_fail(err, LB_ERR_CONFIG, "flavor", "%d is not known; 0 is gateway_api", (int)flavor);
-    lb_router *router = lb_alloc_zero(1, sizeof *router);
-    if (!router) return lb_no_memory(err, "routes");
-    lb_status status = lb_tree_new(&router->tree, specs, n, rules, seed, err);
-    if (status == LB_OK) *out = router;
-    else lb_router_free(router);
-    return status;
-}
-
-void lb_router_free(lb_router *router) {
-    if (!router) return;
-    lb_tree_free(router->tree);
-    lb_free(router);
-}
-
-size_t lb_router_memory(const lb_router *router) { return sizeof *router + lb_tree_memory(router->tree); }

@@ -109,6 +109,32 @@ lb_status lb_router_new(lb_router **out, const lb_route_spec *specs, uint32_t n,
                         lb_error *err);
 void lb_router_free(lb_router *router);                                /* accepts NULL */
 
+/* ---- changes: a new router that shares what did not change ----------------------------------------------------
+ *
+ * A route's number is its index at lb_router_new(); the added ones get the next numbers, lb_router_n_ids(old) on.  No
+ * change moves a number, and answers speak in numbers.  To replace a route: remove it and add another `before` it. */
+enum { LB_DELTA_MAX = 1024 };       /* changed routes beside the base */
+
+typedef struct lb_addition {
+    lb_route_spec spec;
+    uint32_t before;                /* its place in the order: before this route of `old`, which may be removed in the same
+                                       call, or before one added earlier in it; LB_NONE: last */
+} lb_addition;
+
+/* `old` with routes removed and added; it stays as it is, and both may be used and freed in any order, by any thread.
+ * LB_OK with *out NULL: lb_router_merge() first, the delta is full or there is no label between two neighbours.  Errors
+ * name "removed[i]", "added[i].path" and the like. */
+lb_status lb_router_change(lb_router **out, const lb_router *old, const uint32_t *removed, uint32_t n_removed,
+                           const lb_addition *added, uint32_t n_added, lb_error *err);
+
+/* The same routes in a base of their own, with the same numbers.  specs[i] is route i, as it was given, for all
+ * lb_router_n_ids(old); those of removed routes are not read.  Needs no lock: `old` may be in use meanwhile. */
+lb_status lb_router_merge(lb_router **out, const lb_router *old, const lb_route_spec *specs, lb_error *err);
+
+uint32_t lb_router_n_ids(const lb_router *router);                     /* numbers given so far, removed ones included */
+uint32_t lb_router_n_changed(const lb_router *router);                 /* routes in the delta */
+bool lb_router_has(const lb_router *router, uint32_t id);              /* it was given and is not removed */
+
 /* Bytes of scratch that a match of this request may need: target.len + host.len. */
 static inline size_t lb_scratch_size(const lb_request *request) { return request->target.len + request->host.len; }
 

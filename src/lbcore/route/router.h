@@ -37,6 +37,9 @@
 #ifndef LBCORE_ROUTE_ROUTER_H
 #define LBCORE_ROUTE_ROUTER_H
 
+#include <stdatomic.h>
+
+#include "base/vec.h"
 #include "route/predicate.h"
 #include "route/rank.h"
 #include "route/route.h"
@@ -87,12 +90,16 @@ typedef struct lb_candidate {
     uint32_t rule;                  /* of a link: where the list above begins; of a group: which one */
 } lb_candidate;
 
+typedef struct lb_specs lb_specs;
+
 typedef struct lb_tree {
     lb_table table;
     lb_bucket *buckets;
     uint32_t *nodes;                /* LB_NONE: no list here nor above */
     lb_candidate *candidates;
     uint64_t *ties;                 /* of each route */
+    uint32_t *ids;                  /* of each route; NULL: its index */
+    _Atomic uint32_t n_owners;      /* routers */
     uint32_t *rules;                /* first predicate; and one more */
     lb_predicate *predicates;
     lb_group *groups;
@@ -103,17 +110,56 @@ typedef struct lb_tree {
     uint32_t n_buckets, n_nodes, n_candidates, n_routes, n_rules, n_predicates, n_groups, n_forks, n_lengths;
 } lb_tree;
 
+/* A base that later routers share, and what has changed since.  Routes have numbers (ids) that no change moves: the base
+ * holds those below base->n_routes, the delta says its own.
+ *
+ *     base    immutable, counted        id = index                            minus the dead
+ *     delta   immutable, of this router id = delta->ids[index]                at most LB_DELTA_MAX routes
+ */
 struct lb_router {
-    lb_tree *tree;
+    lb_tree *base;
+    lb_tree *delta;                 /* NULL: none */
+    lb_specs *specs;                /* what the delta was made from, in its order */
+    uint64_t *dead;                 /* a bit for each id; NULL: none is */
+    bool has_tombstones;            /* some of the dead stand in the base */
+    uint32_t n_ids;
+    const lb_flavor_rules *flavor;
 };
+
+static inline bool lb_bit(const uint64_t *bits, uint32_t i) { return bits && (bits[i / 64] >> i % 64 & 1); }
 
 /* ---- compile.c -------------------------------------------------------------------------------------------- */
 
+/* How to compile, beside the specifications. */
+typedef struct lb_plan {
+    const lb_flavor_rules *flavor;
+    uint64_t seed;
+    const uint64_t *ties;           /* of each specification; NULL: their order */
+    const uint32_t *ids;            /* of each; NULL: their index */
+    const uint64_t *dead;           /* bits of specifications to leave out; may be NULL */
+    const char *name;               /* of the list in errors, and where in it ours begins */
+    uint32_t first;
+} lb_plan;
+
 /* Errors as lb_router_new(). */
-lb_status lb_tree_new(lb_tree **out, const lb_route_spec *specs, uint32_t n, const lb_flavor_rules *rules,
-                      uint64_t seed, lb_error *err);
-void lb_tree_free(lb_tree *tree);                                               /* accepts NULL */
+lb_status lb_tree_new(lb_tree **out, const lb_route_spec *specs, uint32_t n, const lb_plan *plan, lb_error *err);
+void lb_tree_free(lb_tree *tree);                                               /* one owner less; accepts NULL */
 size_t lb_tree_memory(const lb_tree *tree);
+
+/* ---- copy.c: specifications that nobody else has to keep ----------------------------------------------------- */
+
+struct lb_specs {
+    lb_route_spec *specs;
+    uint64_t *ties;
+    uint32_t *ids;
+    uint32_t n, capacity;
+    lb_vec blocks;                  /* texts and lists, one block for each specification */
+};
+
+lb_specs *lb_specs_new(uint32_t capacity);                                      /* NULL: out of memory */
+void lb_specs_free(lb_specs *specs);                                            /* accepts NULL */
+/* There is room.  False: out of memory, nothing added. */
+bool lb_specs_add(lb_specs *specs, const lb_route_spec *spec, uint32_t id, uint64_t tie);
 
 /* ---- match.c ---------------------------------------------------------------------------------------------- */
 
@@ -121,7 +167,7 @@ size_t lb_tree_memory(const lb_tree *tree);
 typedef struct lb_maybe {
     lb_rank rank;
     const lb_tree *tree;
-    uint32_t route, rule;
+    uint32_t route, rule;           /* id; rule of the tree */
 } lb_maybe;
 
 enum { LB_N_MAYBES = LB_N_QUESTIONS };
@@ -131,8 +177,9 @@ typedef struct lb_search {
     const lb_tree *tree;
     lb_key path;
     const lb_seen *seen;
+    const uint64_t *dead;           /* routes of the tree that do not count; may be NULL */
     lb_rank best, settled;          /* settled: maybes up to here do not hold */
-    uint32_t route;                 /* that of `best` */
+    uint32_t route;                 /* that of `best`: its id */
     uint32_t n_maybes;              /* the least, in order */
     bool more;                      /* there are more maybes than these */
     lb_maybe *maybes;               /* LB_N_MAYBES; NULL: one is enough to know */
