@@ -43,10 +43,12 @@ static bool want_wildcards(lb_tree *tree) {
     return true;
 }
 
-static uint32_t bucket_of(lb_builder *b, const lb_spec_host *host) {
-    if (!host) return 0;
-    if (host->wildcard && !want_wildcards(b->tree)) return LB_NONE;
-    uint32_t *bucket = lb_table_at(&b->tree->table, host->wildcard ? LB_OWNER_WILDCARDS : LB_OWNER_HOSTS, host->name);
+static uint32_t bucket_of(lb_builder *b, const lb_compiled *c, const lb_spec_host *host) {
+    if (c->spec->stream && b->tree->streams == LB_NONE) b->tree->streams = new_bucket(b);
+    if (!host) return c->spec->stream ? b->tree->streams : 0;
+    static const uint32_t owners[] = {LB_OWNER_HOSTS, LB_OWNER_WILDCARDS, LB_OWNER_PREFIXES};
+    if (host->kind == LB_HOST_SUFFIX && !want_wildcards(b->tree)) return LB_NONE;
+    uint32_t *bucket = lb_table_at(&b->tree->table, owners[host->kind], host->name);
     if (bucket && *bucket == LB_NONE) *bucket = new_bucket(b);
     return bucket ? *bucket : LB_NONE;
 }
@@ -54,23 +56,25 @@ static uint32_t bucket_of(lb_builder *b, const lb_spec_host *host) {
 static uint64_t precedence_of(const lb_builder *b, const lb_compiled *c, const lb_spec_host *host) {
     lb_facts facts = c->facts;
     if (host) {
-        facts.host_is_exact = !host->wildcard;
-        facts.host_characters = (uint32_t)host->name.len + (host->wildcard ? 2 : 0);
+        facts.host_is_exact = host->kind == LB_HOST_EXACT;
+        facts.host_characters = (uint32_t)host->name.len + (facts.host_is_exact ? 0 : 2);
     }
-    return b->plan->flavor->precedence(&facts);
+    const lb_flavor_rules *flavor = b->plan->flavor;
+    return (c->spec->stream ? flavor->stream_precedence : flavor->precedence)(&facts);
 }
 
 /* Remember the least precedence of whatever may be skipped as a whole. */
 static void note_precedence(lb_builder *b, lb_bucket *bucket, const lb_compiled *c, const lb_spec_host *host, uint64_t value) {
     lower(&bucket->best, value);
     if (c->spec->path_type != LB_PATH_EXACT) lower(&bucket->best_prefix, value);
-    if (host && host->wildcard) lower(&b->tree->wildcards[host->name.len], value);
+    if (host && host->kind == LB_HOST_SUFFIX) lower(&b->tree->wildcards[host->name.len], value);
+    if (host && host->kind == LB_HOST_PREFIX) lower(&b->tree->best_of_prefixes, value);
 }
 
 static lb_status add_candidate(lb_builder *b, const lb_compiled *c, const lb_spec_host *host, lb_error *err) {
     if (host && b->buckets.n > LB_N_HOSTS_MAX)
         return lb_fail(err, LB_ERR_CONFIG, "", "more than 1048576 different hosts");
-    uint32_t bucket = bucket_of(b, host);
+    uint32_t bucket = bucket_of(b, c, host);
     uint32_t node = bucket == LB_NONE ? LB_NONE : lb_compile_path(b, bucket_at(b, bucket), c->spec);
     if (node == LB_NONE) return lb_no_memory(err, "routes");
     uint64_t precedence = precedence_of(b, c, host);
@@ -81,12 +85,19 @@ static lb_status add_candidate(lb_builder *b, const lb_compiled *c, const lb_spe
     return LB_OK;
 }
 
+/* A host with a port has a rule of its own. */
+static lb_status add_host(lb_builder *b, const lb_compiled *c, const lb_spec_host *host, lb_error *err) {
+    lb_compiled own = *c;
+    if (host->port && !lb_compile_rule(b, &own, host)) return lb_no_memory(err, "routes");
+    return add_candidate(b, &own, host, err);
+}
+
 static lb_status add_hosts(lb_builder *b, const lb_compiled *c, lb_error *err) {
     if (c->spec->n_hosts == 0) return add_candidate(b, c, NULL, err);
     for (uint32_t i = 0; i < c->spec->n_hosts; i++) {
         lb_spec_host host;
-        lb_status status = lb_spec_read_host(c->spec->hosts[i], &host, err);
-        if (status == LB_OK) status = add_candidate(b, c, &host, err);
+        lb_status status = lb_spec_read_host(c->spec->hosts[i], b->plan->flavor->kong, &host, err);
+        if (status == LB_OK) status = add_host(b, c, &host, err);
         if (status == LB_OK) continue;
         if (status == LB_ERR_CONFIG) lb_error_in(err, "hosts", i);
         return status;
@@ -94,11 +105,24 @@ static lb_status add_hosts(lb_builder *b, const lb_compiled *c, lb_error *err) {
     return LB_OK;
 }
 
+/* What Kong weighs of all hosts of a route; a wrong one is found later. */
+static void weigh_hosts(lb_compiled *c, bool kong) {
+    lb_spec_host host;
+    c->facts.spec = c->spec;
+    c->facts.hosts_are_plain = c->spec->n_hosts > 0;
+    for (uint32_t i = 0; kong && i < c->spec->n_hosts; i++) {
+        if (lb_spec_read_host(c->spec->hosts[i], kong, &host, NULL) != LB_OK || host.kind == LB_HOST_EXACT) continue;
+        c->facts.hosts_are_plain = false;
+        c->facts.wildcard_has_port |= host.port > 0;
+    }
+}
+
 static lb_status add_spec(lb_builder *b, const lb_route_spec *spec, uint32_t route, lb_error *err) {
     lb_compiled c = {.spec = spec, .route = route};
-    lb_status status = lb_spec_check(spec, err);
+    lb_status status = lb_spec_check(spec, b->plan->flavor->kong, err);
     if (status == LB_OK) c.facts = lb_facts_of_path(spec);
-    if (status == LB_OK && !lb_compile_rule(b, &c)) status = lb_no_memory(err, "routes");
+    if (status == LB_OK) weigh_hosts(&c, b->plan->flavor->kong);
+    if (status == LB_OK && !lb_compile_rule(b, &c, NULL)) status = lb_no_memory(err, "routes");
     if (status == LB_OK) status = add_hosts(b, &c, err);
     if (status == LB_ERR_CONFIG) lb_error_in(err, b->plan->name, route - b->plan->first);
     return status;
@@ -153,6 +177,9 @@ static bool begin(lb_builder *b, uint32_t n, uint32_t n_candidates) {
     if (!t || !lb_vec_reserve(&b->pending, n_candidates)) return false;
     atomic_init(&t->n_owners, 1);
     t->n_routes = n;
+    t->streams = LB_NONE;
+    t->best_of_prefixes = UINT64_MAX;
+    t->one_label = b->plan->flavor->one_label;
     t->ties = b->plan->ties ? copy_of(b->plan->ties, n, sizeof *t->ties) : lb_alloc_array(n, sizeof *t->ties);
     if (!t->ties) return false;
     for (uint32_t i = 0; i < n && !b->plan->ties; i++) t->ties[i] = lb_tie_of(i);

@@ -106,6 +106,15 @@ lb_verdict lb_port_holds(const lb_predicate *p, const lb_table *pool, const lb_s
     return LB_FAILS;
 }
 
+/* The port of the Host field, else of the listener, else the scheme's own; or nothing but what was sent. */
+lb_verdict lb_host_port_holds(const lb_predicate *p, const lb_table *pool, const lb_seen *seen) {
+    (void)pool;
+    uint32_t port = seen->host_port;
+    if (port == 0 && !p->name) port = seen->request->port;
+    if (port == 0 && !p->name) port = lb_equal_ignoring_case(seen->request->scheme, lb_str_of("https")) ? 443 : 80;
+    return port == p->value ? LB_HOLDS : LB_FAILS;
+}
+
 lb_verdict lb_scheme_holds(const lb_predicate *p, const lb_table *pool, const lb_seen *seen) {
     for (lb_str schemes = lb_table_text(pool, p->value); schemes.len > 0;)
         if (lb_equal_ignoring_case(lb_next_part(&schemes), seen->request->scheme)) return LB_HOLDS;
@@ -120,8 +129,14 @@ static bool name_is(lb_str name, lb_str pattern) {
     return lb_equal_ignoring_case((lb_str){name.data + name.len - suffix.len, suffix.len}, suffix);
 }
 
+static bool has_sni(const lb_seen *seen) {
+    return lb_equal_ignoring_case(seen->request->scheme, lb_str_of(seen->stream ? "tls" : "https"));
+}
+
 lb_verdict lb_sni_holds(const lb_predicate *p, const lb_table *pool, const lb_seen *seen) {
     lb_str name = seen->request->sni;
+    uint32_t by_scheme = seen->stream ? LB_SNI_STREAM_BY_SCHEME : LB_SNI_BY_SCHEME;
+    if ((p->name & by_scheme) && !has_sni(seen)) return LB_HOLDS;
     if (name.len > 0 && name.data[name.len - 1] == '.') name.len--;
     for (lb_str names = lb_table_text(pool, p->value); name.len > 0 && names.len > 0;)
         if (name_is(name, lb_next_part(&names))) return LB_HOLDS;

@@ -233,6 +233,16 @@ static void search_wildcards(lb_search *s, lb_str host) {
         lb_key suffix = lb_table_key(&s->tree->table, (lb_str){host.data + i + 1, host.len - i - 1});
         uint32_t bucket = lb_table_find(&s->tree->table, LB_OWNER_WILDCARDS, &suffix);
         if (bucket != LB_NONE) search_bucket(s, bucket);
+        if (s->tree->one_label) return;
+    }
+}
+
+/* "svc.*" matches one or more labels on the right.  From the right: the longest beginning first. */
+static void search_prefixes(lb_search *s, lb_str host) {
+    for (size_t i = host.len; i-- > 1 && s->tree->best_of_prefixes <= s->best.precedence;) {
+        if (host.data[i] != '.') continue;
+        uint32_t bucket = child_of(s, LB_OWNER_PREFIXES, (lb_str){host.data, i});
+        if (bucket != LB_NONE) search_bucket(s, bucket);
     }
 }
 
@@ -243,20 +253,44 @@ static void search_tree(lb_search *s, lb_str host) {
         uint32_t bucket = lb_table_find(&t->table, LB_OWNER_HOSTS, &name);
         if (bucket != LB_NONE) search_bucket(s, bucket);
         if (t->wildcards) search_wildcards(s, host);
+        if (t->best_of_prefixes != UINT64_MAX) search_prefixes(s, host);
     }
     if (t->buckets[0].best <= s->best.precedence) search_bucket(s, 0);
 }
 
+static void search_streams(lb_search *s) {
+    const lb_tree *t = s->tree;
+    if (t->streams != LB_NONE) scan(s, t->nodes[t->buckets[t->streams].root], false);
+}
+
+static void begin_search(lb_search *s) {
+    s->best = (lb_rank){UINT64_MAX, UINT64_MAX};
+    s->route = LB_NONE;
+    s->n_maybes = 0;
+    s->more = false;
+}
+
+static void enter_base(const lb_router *router, lb_search *s) {
+    s->tree = router->base;
+    s->dead = router->has_tombstones ? router->dead : NULL;
+}
+
+static bool enter_delta(const lb_router *router, lb_search *s) {
+    s->tree = router->delta;
+    s->dead = NULL;
+    return s->tree != NULL;
+}
+
 void lb_search_router(const lb_router *router, lb_search *search, lb_str host) {
-    search->best = (lb_rank){UINT64_MAX, UINT64_MAX};
-    search->route = LB_NONE;
-    search->n_maybes = 0;
-    search->more = false;
-    search->tree = router->base;
-    search->dead = router->has_tombstones ? router->dead : NULL;
+    begin_search(search);
+    enter_base(router, search);
     search_tree(search, host);
-    if (!router->delta) return;
-    search->tree = router->delta;
-    search->dead = NULL;
-    search_tree(search, host);
+    if (enter_delta(router, search)) search_tree(search, host);
+}
+
+void lb_search_streams(const lb_router *router, lb_search *search) {
+    begin_search(search);
+    enter_base(router, search);
+    search_streams(search);
+    if (enter_delta(router, search)) search_streams(search);
 }

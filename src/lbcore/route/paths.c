@@ -92,6 +92,7 @@ static uint32_t node_of_regex(lb_builder *b, uint32_t root, lb_str pattern) {
 /* ---- public ------------------------------------------------------------------------------------------------- */
 
 uint32_t lb_compile_path(lb_builder *b, lb_bucket *bucket, const lb_route_spec *spec) {
+    if (spec->stream) return bucket->root;
     switch (spec->path_type) {
     case LB_PATH_EXACT:
         bucket->has_exact = true;
@@ -101,7 +102,7 @@ uint32_t lb_compile_path(lb_builder *b, lb_bucket *bucket, const lb_route_spec *
         return node_of_template(b, bucket->root, spec->path);
     case LB_PATH_PLAIN:
         bucket->has_plain = true;
-        return node_of_plain(b, bucket->root, spec->path);
+        return node_of_plain(b, bucket->root, spec->path.len > 0 ? spec->path : lb_str_of("/"));
     case LB_PATH_REGEX:
         bucket->has_plain = true;
         return node_of_regex(b, bucket->root, spec->path);
@@ -113,7 +114,7 @@ uint32_t lb_compile_path(lb_builder *b, lb_bucket *bucket, const lb_route_spec *
 
 lb_facts lb_facts_of_path(const lb_route_spec *spec) {
     lb_facts facts = {.path_type = spec->path_type, .path_characters = (uint32_t)spec->path.len};
-    if (spec->path_type == LB_PATH_PREFIX) facts.path_characters = (uint32_t)without_trailing_slash(spec->path).len;
+    if (spec->path_type == LB_PATH_PREFIX && spec->path.len > 0) facts.path_characters = (uint32_t)without_trailing_slash(spec->path).len;
     if (spec->path_type != LB_PATH_TEMPLATE) return facts;
     facts.path_characters = lb_template_characters(spec->path);
     facts.path_has_tail = lb_template_has_tail(spec->path);

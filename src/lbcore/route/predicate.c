@@ -100,6 +100,29 @@ lb_verdict lb_header_regex_holds(const lb_predicate *p, const lb_table *pool, co
     return field_of(seen, lb_table_text(pool, p->name), 0) ? LB_UNKNOWN : LB_FAILS;
 }
 
+/* One field of the name is one of the values; both in any case. */
+lb_verdict lb_header_each_holds(const lb_predicate *p, const lb_table *pool, const lb_seen *seen) {
+    lb_str name = lb_table_text(pool, p->name);
+    for (const lb_header *f = field_of(seen, name, 0); f; f = field_of(seen, name, place_behind(seen, f)))
+        for (lb_str values = lb_table_text(pool, p->value); values.len > 0;)
+            if (lb_equal_ignoring_case(lb_trimmed(f->value), lb_next_part(&values))) return LB_HOLDS;
+    return LB_FAILS;
+}
+
+lb_verdict lb_header_each_regex_holds(const lb_predicate *p, const lb_table *pool, const lb_seen *seen) {
+    return lb_header_regex_holds(p, pool, seen);
+}
+
+lb_value lb_header_each(const lb_seen *seen, lb_str name, uint32_t *i, char *to, size_t size) {
+    const lb_header *field = field_of(seen, name, *i);
+    if (!field) return (lb_value){.fits = true};
+    *i = place_behind(seen, field);
+    lb_str value = lb_trimmed(field->value);
+    if (value.len > size) return (lb_value){.found = true};
+    for (size_t k = 0; k < value.len; k++) to[k] = lb_byte_lower(value.data[k]);
+    return (lb_value){{to, value.len}, true, true, true};
+}
+
 lb_value lb_header_value(const lb_seen *seen, lb_str name, char *to, size_t size) {
     const lb_header *field = field_of(seen, name, 0), *next = field;
     if (!field) return (lb_value){.fits = true};

@@ -16,8 +16,9 @@ typedef enum lb_verdict { LB_FAILS = 0, LB_HOLDS, LB_UNKNOWN } lb_verdict;     /
 /* Texts stand in the pool of the table, by their place.  A list is one text, of parts (lb_next_part). */
 typedef struct lb_predicate {
     uint32_t kind;
-    uint32_t name;                  /* header, query: the name; method: mask of common methods */
-    uint32_t value;                 /* the value, or the list of them; _regex: the pattern's number */
+    uint32_t name;                  /* header, query: the name; method: mask of common methods; sni: bits of LB_SNI_;
+                                       host_port: whether it must have been sent */
+    uint32_t value;                 /* the value, or the list of them; _regex: the pattern's number; host_port: the port */
 } lb_predicate;
 
 /* A request as predicates see it. */
@@ -25,9 +26,11 @@ typedef struct lb_seen {
     const lb_request *request;
     lb_str query;                   /* raw */
     uint32_t method_bit;            /* 0: not a common method */
+    uint32_t host_port;             /* behind the host, as sent; 0: none */
+    bool stream;
 } lb_seen;
 
-enum { LB_N_COMMON_METHODS = 9 };
+enum { LB_N_COMMON_METHODS = 9, LB_SNI_BY_SCHEME = 1, LB_SNI_STREAM_BY_SCHEME = 2 };
 
 /* The bit of a common method, below 1 << LB_N_COMMON_METHODS; 0 for any other. */
 uint32_t lb_method_bit(lb_str method);
@@ -59,6 +62,8 @@ typedef struct lb_value {
 
 /* Fields of the name: trimmed, joined with ",". */
 lb_value lb_header_value(const lb_seen *seen, lb_str name, char *to, size_t size);
+/* The next field of the name behind place *i (0 at first), trimmed and in lower case; not found: there is none left. */
+lb_value lb_header_each(const lb_seen *seen, lb_str name, uint32_t *i, char *to, size_t size);
 /* The first parameter of the name, decoded. */
 lb_value lb_query_value(const lb_seen *seen, lb_str name, char *to, size_t size);
 

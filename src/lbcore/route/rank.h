@@ -16,6 +16,9 @@ typedef struct lb_facts {
     bool path_has_tail;             /* a template that ends in "{name...}" */
     uint32_t host_characters;       /* with "*."; 0: every host */
     bool host_is_exact;
+    const lb_route_spec *spec;
+    bool hosts_are_plain;           /* all of them, and there are some */
+    bool wildcard_has_port;         /* one of the hosts is a wildcard with a port */
     uint32_t n_methods, n_headers, n_query;
     uint32_t n_connection;          /* how many of ports, schemes, SNIs, sources, destinations are given */
 } lb_facts;
@@ -23,6 +26,13 @@ typedef struct lb_facts {
 typedef struct lb_flavor_rules {
     const char *name;
     uint64_t (*precedence)(const lb_facts *facts);
+    uint64_t (*stream_precedence)(const lb_facts *facts);
+    bool whole_path;                /* patterns cover all of it */
+    bool one_label;                 /* "*.x" matches one label, else one or more */
+    bool kong;                      /* hosts "x.*" and "x:80", no path, header values each alone and in any case */
+    bool sni_by_scheme;             /* a condition on the SNI holds where the scheme has none */
+    bool stream_sni_by_scheme;
+    bool port_as_sent;              /* a plain host's port must stand in the Host field */
 } lb_flavor_rules;
 
 /* NULL: not known. */

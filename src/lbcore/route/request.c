@@ -12,25 +12,68 @@
  *         none does, all up to the last asked are settled and, where some were left out, the search runs once more.
  * Cost    a search per round; a round settles LB_N_QUESTIONS patterns at least.
  */
+#include "route/bytes.h"
 #include "route/normalise.h"
 #include "route/router.h"
 
 /* ---- questions ---------------------------------------------------------------------------------------------- */
 
-static const char too_long[] = "a value or path is too long for the regular expressions of the routes";
+static const char too_long[] = "a path or value is too long, or a field repeated too often, for the routes' regular expressions";
 
 static bool is_pattern(uint32_t kind) {
-    return kind == LB_PREDICATE_path_regex || kind == LB_PREDICATE_header_regex || kind == LB_PREDICATE_query_regex;
+    return kind == LB_PREDICATE_path_regex || kind == LB_PREDICATE_header_regex || kind == LB_PREDICATE_query_regex
+           || kind == LB_PREDICATE_header_each_regex;
+}
+
+/* A maybe, and which of the fields of a name it is asked about where any of them may match (header_each_regex): its
+ * ways are numbered through, the fields of its first such condition count fastest. */
+typedef struct way {
+    const lb_maybe *maybe;
+    const lb_seen *seen;
+    uint32_t number;
+} way;
+
+static uint32_t n_fields(const lb_seen *seen, lb_str name) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < seen->request->n_headers; i++)
+        n += lb_equal_ignoring_case(seen->request->headers[i].name, name);
+    return n;
+}
+
+/* The predicates of a maybe: [*from, *to). */
+static const lb_predicate *predicates_of(const lb_maybe *maybe, const lb_predicate **to) {
+    const uint32_t *first = &maybe->tree->rules[maybe->rule - LB_BARE_RULES];
+    *to = maybe->tree->predicates + first[1];
+    return maybe->tree->predicates + first[0];
+}
+
+static uint64_t n_ways_of(const lb_maybe *maybe, const lb_seen *seen) {
+    uint64_t n = 1;
+    const lb_predicate *to, *p = predicates_of(maybe, &to);
+    for (; p < to && n <= LB_N_QUESTIONS; p++)
+        if (p->kind == LB_PREDICATE_header_each_regex) n *= n_fields(seen, lb_table_text(&maybe->tree->table, p->name));
+    return n;
+}
+
+/* The field that this way asks about; what is left of its number is for the next condition. */
+static lb_value field_of_way(way *w, lb_str name, char *to, size_t size) {
+    uint32_t n = n_fields(w->seen, name), i = 0;
+    lb_value value = {0};
+    for (uint32_t skip = w->number % n + 1; skip > 0; skip--) value = lb_header_each(w->seen, name, &i, to, size);
+    w->number /= n;
+    return value;
 }
 
 /* What the pattern of a predicate is asked about; false: there is no room to write it. */
-static bool text_of(lb_matching *m, const lb_tree *t, const lb_predicate *p, const lb_seen *seen, lb_str *text) {
-    bool query = p->kind == LB_PREDICATE_query_regex;
+static bool text_of(lb_matching *m, way *w, const lb_predicate *p, lb_str *text) {
+    char *to = m->joined + m->n_joined;
+    size_t size = LB_JOINED_MAX - m->n_joined;
     *text = m->path;
     if (p->kind == LB_PREDICATE_path_regex) return text->len <= LB_ASKED_MAX;
-    lb_str name = lb_table_text(&t->table, p->name);
-    lb_value value = (query ? lb_query_value : lb_header_value)(seen, name, m->joined + m->n_joined,
-                                                                LB_JOINED_MAX - m->n_joined);
+    lb_str name = lb_table_text(&w->maybe->tree->table, p->name);
+    lb_value value = p->kind == LB_PREDICATE_query_regex    ? lb_query_value(w->seen, name, to, size)
+                     : p->kind == LB_PREDICATE_header_regex ? lb_header_value(w->seen, name, to, size)
+                                                            : field_of_way(w, name, to, size);
     *text = value.text;
     return value.fits && value.text.len <= LB_ASKED_MAX;
 }
@@ -51,35 +94,43 @@ static uint32_t bit_of_question(lb_matching *m, uint32_t pattern, lb_str text) {
     return UINT32_C(1) << i;
 }
 
-/* Add what a maybe needs; false: there is no room, and nothing was added. */
-static bool add_way(lb_matching *m, const lb_maybe *maybe, const lb_seen *seen) {
-    uint32_t needs = 0, n_questions = m->n_questions, n_joined = m->n_joined;
-    const uint32_t *first = &maybe->tree->rules[maybe->rule - LB_BARE_RULES];
-    for (uint32_t i = first[0]; i < first[1]; i++) {
-        const lb_predicate *p = &maybe->tree->predicates[i];
+/* Add what one way needs; false: there is no room. */
+static bool add_way(lb_matching *m, way w) {
+    uint32_t needs = 0;
+    const lb_predicate *to, *p = predicates_of(w.maybe, &to);
+    for (; p < to; p++) {
         lb_str text;
         if (!is_pattern(p->kind)) continue;
-        uint32_t bit = text_of(m, maybe->tree, p, seen, &text) ? bit_of_question(m, p->value, text) : 0;
-        if (bit == 0) {
-            m->n_questions = n_questions;
-            m->n_joined = n_joined;
-            return false;
-        }
+        uint32_t bit = text_of(m, &w, p, &text) ? bit_of_question(m, p->value, text) : 0;
+        if (bit == 0) return false;
         needs |= bit;
     }
-    m->ways[m->n_ways].rank = maybe->rank;
-    m->ways[m->n_ways].route = maybe->route;
+    m->ways[m->n_ways].rank = w.maybe->rank;
+    m->ways[m->n_ways].route = w.maybe->route;
     m->ways[m->n_ways++].needs = needs;
     return true;
 }
 
+/* Add all ways of a maybe, or, if there is no room for all, none. */
+static bool add_maybe(lb_matching *m, const lb_maybe *maybe, const lb_seen *seen) {
+    uint32_t n_questions = m->n_questions, n_joined = m->n_joined, n_ways = m->n_ways;
+    uint64_t n = n_ways_of(maybe, seen);
+    bool ok = n <= LB_N_QUESTIONS - n_ways;
+    for (uint32_t i = 0; i < n && ok; i++) ok = add_way(m, (way){maybe, seen, i});
+    if (ok) return true;
+    m->n_questions = n_questions;
+    m->n_joined = n_joined;
+    m->n_ways = n_ways;
+    return false;
+}
+
 /* The questions of the maybes that are better than the best, as many as there is room for.  The first always has room,
- * unless its texts are too long. */
+ * unless its texts are too long or too many. */
 static const char *ask(lb_matching *m, const lb_search *s) {
     m->n_questions = m->n_ways = m->n_joined = 0;
     m->more = s->more;
     for (uint32_t i = 0; i < s->n_maybes && lb_rank_less(s->maybes[i].rank, s->best); i++) {
-        if (add_way(m, &s->maybes[i], s->seen)) continue;
+        if (add_maybe(m, &s->maybes[i], s->seen)) continue;
         m->more = true;
         return m->n_ways == 0 ? too_long : NULL;
     }
@@ -104,7 +155,7 @@ static lb_outcome conclude(const lb_matching *m, uint32_t route, lb_answer *answ
 /* Search the path of this reading.  True: m->best is its route; false: there are questions, or *refused. */
 static bool search(lb_matching *m, const char **refused) {
     lb_maybe maybes[LB_N_MAYBES];
-    lb_seen seen = {m->request, m->query, m->method_bit};
+    lb_seen seen = {m->request, m->query, m->method_bit, m->host_port, false};
     lb_search s = {.path = lb_table_key(&m->router->base->table, m->path), .seen = &seen, .settled = m->settled,
                    .maybes = maybes};
     lb_search_router(m->router, &s, m->host);
@@ -149,6 +200,16 @@ static const char *read_host_of(const lb_request *request, char *scratch, const 
     return lb_read_host(reading->authority, behind, host, &dropped);
 }
 
+/* The number behind the last ":" of a host that was found right; 0: there is none. */
+static uint32_t port_of(lb_str host) {
+    uint32_t value = 0, unit = 1;
+    for (size_t i = host.len; i-- > 0 && host.data[i] != ':'; unit = unit < 100000 ? unit * 10 : 0) {
+        if (host.data[i] < '0' || host.data[i] > '9' || i == 0) return 0;
+        value += (uint32_t)(host.data[i] - '0') * unit;
+    }
+    return value;
+}
+
 static const char *read_request(lb_matching *m) {
     lb_reading reading;
     m->method_bit = lb_method_bit(m->request->method);
@@ -159,6 +220,7 @@ static const char *read_request(lb_matching *m) {
     if (refused) return refused;
     m->path = reading.path;
     m->query = reading.query;
+    m->host_port = m->router->flavor->kong ? port_of(reading.authority.data ? reading.authority : m->request->host) : 0;
     m->again = m->second = reading.encoded_slash;
     return m->second ? lb_read_again(reading.path, m->scratch, &m->path) : NULL;
 }
@@ -189,4 +251,12 @@ lb_outcome lb_router_resume(lb_matching *m, uint32_t verdicts, lb_answer *answer
 lb_outcome lb_router_match(const lb_router *router, const lb_request *request, char *scratch, lb_answer *answer) {
     lb_matching matching;
     return lb_router_begin(router, request, scratch, &matching, answer);
+}
+
+lb_outcome lb_router_match_stream(const lb_router *router, const lb_request *request, lb_answer *answer) {
+    lb_seen seen = {.request = request, .stream = true};
+    lb_search search = {.seen = &seen};
+    lb_search_streams(router, &search);
+    *answer = (lb_answer){.route = search.route};
+    return search.route == LB_NONE ? LB_NO_ROUTE : LB_FOUND;
 }

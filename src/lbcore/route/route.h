@@ -24,7 +24,16 @@ typedef enum lb_path_type {
     LB_PATH_REGEX,                  /* the caller's `pattern`; `path` is its text, for its literal beginning */
 } lb_path_type;
 
-typedef enum lb_flavor { LB_FLAVOR_GATEWAY_API = 0 } lb_flavor;
+/* How routes are ordered and read; a flavour is data (rank.c). */
+typedef enum lb_flavor {
+    LB_FLAVOR_GATEWAY_API = 0,      /* the Gateway API's, and lbcore's own form */
+    LB_FLAVOR_INGRESS,              /* Kubernetes Ingress: "*.x" is one label */
+    LB_FLAVOR_KONG_TRADITIONAL,     /* Kong's traditional.lua */
+    LB_FLAVOR_KONG_COMPATIBLE,      /* Kong's traditional_compatible */
+} lb_flavor;
+
+/* Whether the patterns of paths cover the whole path; else they are anchored at its start only (Kong). */
+bool lb_flavor_whole_path(lb_flavor flavor);
 
 /* What a condition asks of a value. */
 typedef enum lb_test {
@@ -37,7 +46,9 @@ typedef enum lb_test {
 
 /* One condition beside host, path and method.  Header names compare ASCII case-insensitively, all else byte for byte:
  * a header's trimmed value, repeated fields joined with ","; a query parameter's first value, name and value of the
- * request percent-decoded once ("+" is a plus).  Of conditions with the same name only the first counts. */
+ * request percent-decoded once ("+" is a plus).  Of conditions with the same name only the first counts.
+ * Kong's flavours: a header's values are compared ASCII case-insensitively, each field alone; a pattern sees it in lower
+ * case. */
 typedef struct lb_condition {
     enum { LB_CONDITION_HEADER = 0, LB_CONDITION_QUERY } kind;
     lb_str name, value;
@@ -55,10 +66,11 @@ typedef struct lb_peers {
 
 /* One match of one rule.  All strings are copied by lb_router_new(). */
 typedef struct lb_route_spec {
-    const lb_str *hosts;            /* exact, or "*.suffix" (one or more labels); none: every host */
+    const lb_str *hosts;            /* exact, or "*.suffix" (one or more labels); none: every host.  Kong's flavours: also
+                                       "prefix.*", and ":port" behind any */
     uint32_t n_hosts;
     lb_str path;                    /* begins with "/" and is canonical, else LB_ERR_CONFIG; a regex: RE2's syntax, matched
-                                       from the first byte of the path on */
+                                       from the first byte of the path on.  Kong's flavours: empty (LB_PATH_PLAIN): no condition */
     lb_path_type path_type;
     const lb_str *methods;          /* tokens, case-sensitive; none: every method */
     uint32_t n_methods;
@@ -74,6 +86,8 @@ typedef struct lb_route_spec {
     const lb_peers *sources, *destinations;
     uint32_t n_sources, n_destinations;
     uint32_t pattern;               /* LB_PATH_REGEX: the caller's number, which questions come back with */
+    uint32_t priority;              /* LB_PATH_REGEX in Kong's flavours: its regex_priority, the greater first */
+    bool stream;                    /* for lb_router_match_stream() alone: nothing but connection is given */
 } lb_route_spec;
 
 typedef struct lb_header { lb_str name, value; } lb_header;
@@ -142,6 +156,13 @@ static inline size_t lb_scratch_size(const lb_request *request) { return request
  * be asked, which lb_router_begin() is for. */
 lb_outcome lb_router_match(const lb_router *router, const lb_request *request, char *scratch, lb_answer *answer);
 
+/* Match a connection by scheme ("tcp", "tls", "udp"), port, SNI, source and destination, with the routes that have
+ * `stream`.  The rest of the request is not read; answer->route alone is set.  LB_FOUND or LB_NO_ROUTE.
+ * Order (gateway_api, ingress): most characters in an SNI that is exact, then in an SNI; has a port; longest prefix of the
+ * source, then of the destination; has a source port, a destination port; then that of the routes.  Where a list says
+ * several, the one of the least counts. */
+lb_outcome lb_router_match_stream(const lb_router *router, const lb_request *request, lb_answer *answer);
+
 /* ---- regular expressions: the caller evaluates them, the match goes on --------------------------------------
  *
  *     outcome = lb_router_begin(router, &request, scratch, &matching, &answer);
@@ -176,7 +197,7 @@ typedef struct lb_matching {
     const lb_request *request;
     char *scratch;
     lb_str path, query, host;
-    uint32_t method_bit, best, other;               /* routes: the best without questions; of the second reading */
+    uint32_t method_bit, host_port, best, other;               /* routes: the best without questions; of the second reading */
     bool more, again, second;       /* candidates are left; there is a second reading; it is being read */
     uint32_t n_joined;
     char joined[LB_JOINED_MAX];

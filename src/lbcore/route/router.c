@@ -23,7 +23,7 @@ static lb_router *new_router(const lb_flavor_rules *flavor, uint32_t n_ids) {
 lb_status lb_router_new(lb_router **out, const lb_route_spec *specs, uint32_t n, lb_flavor flavor, uint64_t seed,
                         lb_error *err) {
     const lb_flavor_rules *rules = lb_flavor_rules_of(flavor);
-    if (!rules) return lb_fail(err, LB_ERR_CONFIG, "flavor", "%d is not known; 0 is gateway_api", (int)flavor);
+    if (!rules) return lb_fail(err, LB_ERR_CONFIG, "flavor", "%d is not known; 0 is gateway_api, 1 ingress, 2 kong_traditional, 3 kong_compatible", (int)flavor);
     lb_router *router = new_router(rules, n);
     if (!router) return lb_no_memory(err, "routes");
     lb_status status = lb_tree_new(&router->base, specs, n, &(lb_plan){.flavor = rules, .seed = seed, .name = "routes"}, err);

@@ -3,6 +3,7 @@
  *     one table, keyed by (owner, bytes):
  *       (HOSTS, "x.example.com")      -> bucket             exact hosts
  *       (WILDCARDS, "example.com")    -> bucket             "*.example.com"
+ *       (PREFIXES, "svc")             -> bucket             "svc.*"
  *       (root, "/whole/path")         -> node               exact paths of the bucket with this root
  *       (node, "segment")             -> node               prefixes: one edge of the trie
  *       (PLAIN | node, "seg")         -> node               plain prefixes: the last segment, or its beginning
@@ -10,7 +11,7 @@
  *       (NAMES, "x-user")             -> place in the pool  of headers and parameters
  *     No segment holds a "/", and every path begins with one: the last two never meet.
  *
- *     buckets[0] is any host's
+ *     buckets[0] is any host's, buckets[streams] that of the routes for streams
  *
  *     nodes[node] -> candidates of the exact path, or of the prefix that ends here, else of the nearest above
  *
@@ -51,6 +52,7 @@ enum { LB_BARE_RULES = 1 << LB_N_COMMON_METHODS };
 #define LB_OWNER_HOSTS (LB_NONE - 1)
 #define LB_OWNER_WILDCARDS (LB_NONE - 2)
 #define LB_OWNER_NAMES (LB_NONE - 3)
+#define LB_OWNER_PREFIXES (LB_NONE - 4)
 #define LB_N_NODES_MAX (INT32_MAX - 8)
 
 typedef struct lb_bucket {
@@ -107,6 +109,9 @@ typedef struct lb_tree {
     uint64_t *lengths;              /* of the first n_lengths nodes: bit n, a plain prefix goes on with n bytes (n < 64) */
     uint64_t *wildcards;            /* NULL: none; [n] the least precedence of the hosts "*.suffix" whose suffix has at
                                        most n characters, n <= LB_HOST_MAX */
+    uint64_t best_of_prefixes;      /* the least precedence of the hosts "prefix.*"; UINT64_MAX: there are none */
+    uint32_t streams;               /* LB_NONE: none */
+    bool one_label;                 /* "*.suffix" matches one label only */
     uint32_t n_buckets, n_nodes, n_candidates, n_routes, n_rules, n_predicates, n_groups, n_forks, n_lengths;
 } lb_tree;
 
@@ -188,6 +193,9 @@ typedef struct lb_search {
 /* The least rank that holds, and the maybes before it. */
 void lb_search_router(const lb_router *router, lb_search *search, lb_str host);
 
+/* Likewise among the routes for streams. */
+void lb_search_streams(const lb_router *router, lb_search *search);
+
 static inline bool lb_rank_less(lb_rank a, lb_rank b) {
     return a.precedence != b.precedence ? a.precedence < b.precedence : a.tie < b.tie;
 }
@@ -204,15 +212,16 @@ enum {
     LB_N_HOSTS_MAX = 1 << 20, LB_N_CANDIDATES_MAX = INT32_MAX,
 };
 
-/* A host of a specification, read: `name` is lower case, without the "*." of a wildcard. */
+/* A host of a specification, read: `name` is lower case, without the "*." or ".*" of a wildcard and without port. */
 typedef struct lb_spec_host {
     lb_str name;
-    bool wildcard;
+    enum { LB_HOST_EXACT = 0, LB_HOST_SUFFIX, LB_HOST_PREFIX } kind;
+    uint16_t port;                  /* 0: any */
     char lowered[LB_HOST_MAX];
 } lb_spec_host;
 
-lb_status lb_spec_check(const lb_route_spec *spec, lb_error *err);              /* all but the hosts */
-lb_status lb_spec_read_host(lb_str host, lb_spec_host *out, lb_error *err);
+lb_status lb_spec_check(const lb_route_spec *spec, bool kong, lb_error *err);   /* all but the hosts */
+lb_status lb_spec_read_host(lb_str host, bool kong, lb_spec_host *out, lb_error *err);
 
 /* Only the first condition of a name counts (gateway-api.md 2.8). */
 bool lb_spec_condition_counts(const lb_route_spec *spec, uint32_t i);

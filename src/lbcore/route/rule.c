@@ -92,10 +92,14 @@ static bool add_peers(lb_builder *b, lb_predicate_kind kind, const lb_peers *pee
     return add(b, kind, 0, list_keep(b, &list, ok));
 }
 
+static uint32_t sni_bits(const lb_flavor_rules *flavor) {
+    return (flavor->sni_by_scheme ? LB_SNI_BY_SCHEME : 0u) | (flavor->stream_sni_by_scheme ? LB_SNI_STREAM_BY_SCHEME : 0u);
+}
+
 static bool add_connection(lb_builder *b, const lb_route_spec *spec) {
     bool ok = add_ports(b, spec);
     if (ok && spec->n_schemes) ok = add(b, LB_PREDICATE_scheme, 0, keep_texts(b, spec->schemes, spec->n_schemes));
-    if (ok && spec->n_snis) ok = add(b, LB_PREDICATE_sni, 0, keep_texts(b, spec->snis, spec->n_snis));
+    if (ok && spec->n_snis) ok = add(b, LB_PREDICATE_sni, sni_bits(b->plan->flavor), keep_texts(b, spec->snis, spec->n_snis));
     return ok && add_peers(b, LB_PREDICATE_source, spec->sources, spec->n_sources)
            && add_peers(b, LB_PREDICATE_destination, spec->destinations, spec->n_destinations);
 }
@@ -116,17 +120,21 @@ static uint32_t intern(lb_builder *b, lb_str name) {
     return place;
 }
 
-static lb_predicate_kind kind_of(const lb_condition *c) {
-    static const lb_predicate_kind kinds[2][5] = {
+static lb_predicate_kind kind_of(const lb_condition *c, bool each) {
+    static const lb_predicate_kind kinds[3][5] = {
         {LB_PREDICATE_header, LB_PREDICATE_header_in, LB_PREDICATE_header_present, LB_PREDICATE_header_absent,
          LB_PREDICATE_header_regex},
         {LB_PREDICATE_query, LB_PREDICATE_query_in, LB_PREDICATE_query_present, LB_PREDICATE_query_absent,
          LB_PREDICATE_query_regex},
+        {LB_PREDICATE_header_each, LB_PREDICATE_header_each, LB_PREDICATE_header_present, LB_PREDICATE_header_absent,
+         LB_PREDICATE_header_each_regex},
     };
-    return kinds[c->kind == LB_CONDITION_QUERY][c->test];
+    return kinds[c->kind == LB_CONDITION_QUERY ? 1 : each ? 2 : 0][c->test];
 }
 
 static uint32_t keep_value(lb_builder *b, const lb_condition *c) {
+    bool each = b->plan->flavor->kong && c->kind == LB_CONDITION_HEADER;
+    if (c->test == LB_TEST_EXACT && each) return keep_texts(b, &c->value, 1);
     if (c->test == LB_TEST_EXACT) return lb_table_keep(pool_of(b), c->value);
     if (c->test == LB_TEST_ANY_OF) return keep_texts(b, c->values, c->n_values);
     return c->test == LB_TEST_REGEX ? c->pattern : 0;
@@ -136,24 +144,31 @@ static bool add_conditions(lb_builder *b, lb_compiled *c) {
     for (uint32_t i = 0; i < c->spec->n_conditions; i++) {
         const lb_condition *condition = &c->spec->conditions[i];
         if (!lb_spec_condition_counts(c->spec, i)) continue;
-        if (!add(b, kind_of(condition), intern(b, condition->name), keep_value(b, condition))) return false;
+        if (!add(b, kind_of(condition, b->plan->flavor->kong), intern(b, condition->name), keep_value(b, condition))) return false;
         if (condition->kind == LB_CONDITION_HEADER) c->facts.n_headers++;
         else c->facts.n_query++;
     }
     return true;
 }
 
-bool lb_compile_rule(lb_builder *b, lb_compiled *c) {
+static bool add_host_port(lb_builder *b, const lb_spec_host *host) {
+    bool as_sent = b->plan->flavor->port_as_sent && host->kind == LB_HOST_EXACT;
+    return add(b, LB_PREDICATE_host_port, as_sent, host->port);
+}
+
+bool lb_compile_rule(lb_builder *b, lb_compiled *c, const lb_spec_host *host) {
     uint32_t n_others, mask = mask_of_common(c->spec, &n_others);
+    c->facts.n_headers = c->facts.n_query = 0;
     c->facts.n_methods = c->spec->n_methods;
     c->facts.n_connection = n_connection(c->spec);
     c->rule = mask;
     bool regex = c->spec->path_type == LB_PATH_REGEX;
-    if (n_others == 0 && c->spec->n_conditions == 0 && c->facts.n_connection == 0 && !regex) return true;
+    if (n_others == 0 && c->spec->n_conditions == 0 && c->facts.n_connection == 0 && !regex
+        && !(host && host->port)) return true;
     c->rule = LB_BARE_RULES + b->rules.n;
     uint32_t *first = lb_vec_push(&b->rules);
     if (!first) return false;
     *first = b->predicates.n;
     return add_methods(b, c->spec, mask) && add_connection(b, c->spec) && add_conditions(b, c)
-           && (!regex || add(b, LB_PREDICATE_path_regex, 0, c->spec->pattern));
+           && (!(host && host->port) || add_host_port(b, host)) && (!regex || add(b, LB_PREDICATE_path_regex, 0, c->spec->pattern));
 }

@@ -84,9 +84,10 @@ static lb_status check_template(lb_str path, char *scratch, char *plain, lb_erro
     return status == LB_OK ? check_reading((lb_str){plain, n}, scratch, err) : status;
 }
 
-static lb_status check_path(const lb_route_spec *spec, lb_error *err) {
+static lb_status check_path(const lb_route_spec *spec, bool kong, lb_error *err) {
     char text[QUOTED];
     lb_str path = spec->path;
+    if (kong && path.len == 0 && spec->path_type == LB_PATH_PLAIN) return LB_OK;
     if ((unsigned)spec->path_type > LB_PATH_REGEX)
         return lb_fail(err, LB_ERR_CONFIG, "path_type", "%d is not known; 0 is exact, 1 prefix, 2 template, 3 plain, "
                        "4 regex", (int)spec->path_type);
@@ -111,11 +112,39 @@ static lb_status bad_host(lb_str host, const char *why, lb_error *err) {
                    quoted(host, text), why);
 }
 
-lb_status lb_spec_read_host(lb_str host, lb_spec_host *out, lb_error *err) {
+/* Take ":port" off, 1 to 65535 without leading zeros; what is none stays for the grammar to refuse. */
+static uint16_t take_port(lb_str *host) {
+    uint32_t value = 0, unit = 1;
+    for (size_t i = host->len; i-- > 1 && unit <= 100000; unit *= 10) {
+        char c = host->data[i];
+        if (c == ':' && unit > 1 && value <= 65535 && value >= unit / 10) {
+            host->len = i;
+            return (uint16_t)value;
+        }
+        if (c < '0' || c > '9') return 0;
+        value += (uint32_t)(c - '0') * unit;
+    }
+    return 0;
+}
+
+/* Take the "*." or, in Kong's flavours, the ".*" off. */
+static void take_wildcard(lb_str *name, bool kong, lb_spec_host *out) {
+    out->kind = LB_HOST_EXACT;
+    if (name->len > 2 && name->data[0] == '*' && name->data[1] == '.') {
+        out->kind = LB_HOST_SUFFIX;
+        *name = (lb_str){name->data + 2, name->len - 2};
+    } else if (kong && name->len > 2 && name->data[name->len - 1] == '*' && name->data[name->len - 2] == '.') {
+        out->kind = LB_HOST_PREFIX;
+        name->len -= 2;
+    }
+}
+
+lb_status lb_spec_read_host(lb_str host, bool kong, lb_spec_host *out, lb_error *err) {
     if (host.len == 0) return bad_host(host, "it is empty; give no hosts for every host", err);
     if (host.len > LB_HOST_MAX) return bad_host(host, "it has more than 255 bytes", err);
-    out->wildcard = host.len > 2 && host.data[0] == '*' && host.data[1] == '.';
-    lb_str name = out->wildcard ? (lb_str){host.data + 2, host.len - 2} : host;
+    lb_str name = host;
+    out->port = kong ? take_port(&name) : 0;
+    take_wildcard(&name, kong, out);
     if (name.data[0] == '[') return bad_host(host, "an IPv6 address has many spellings", err);
     bool dropped;
     const char *refused = lb_read_host(name, out->lowered, &out->name, &dropped);
@@ -207,7 +236,7 @@ static lb_status check_conditions(const lb_route_spec *spec, lb_error *err) {
 static lb_status check_snis(const lb_route_spec *spec, lb_error *err) {
     lb_spec_host host;
     for (uint32_t i = 0; i < spec->n_snis; i++) {
-        lb_status status = lb_spec_read_host(spec->snis[i], &host, err);
+        lb_status status = lb_spec_read_host(spec->snis[i], false, &host, err);
         if (status == LB_OK) continue;
         lb_error_in(err, "snis", i);
         return status;
@@ -291,8 +320,18 @@ bool lb_spec_condition_counts(const lb_route_spec *spec, uint32_t i) {
     return true;
 }
 
-lb_status lb_spec_check(const lb_route_spec *spec, lb_error *err) {
-    lb_status status = check_path(spec, err);
+static lb_status check_stream(const lb_route_spec *spec, lb_error *err) {
+    const struct { const char *name; size_t n; } none[] = {
+        {"hosts", spec->n_hosts}, {"path", spec->path.len}, {"methods", spec->n_methods}, {"conditions", spec->n_conditions},
+    };
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        if (none[i].n > 0) return lb_fail(err, LB_ERR_CONFIG, none[i].name, "a route for streams has none");
+    return check_connection(spec, err);
+}
+
+lb_status lb_spec_check(const lb_route_spec *spec, bool kong, lb_error *err) {
+    if (spec->stream) return check_stream(spec, err);
+    lb_status status = check_path(spec, kong, err);
     if (status == LB_OK) status = check_methods(spec, err);
     if (status == LB_OK) status = check_conditions(spec, err);
     if (status == LB_OK) status = check_connection(spec, err);
