@@ -322,6 +322,104 @@ static void connections_match(void) {
     check_wires(rows, 5, expected, sizeof expected / sizeof *expected);
 }
 
+/* "*.x" is one label (Kubernetes: "only covers one DNS label"); the longest path first, exact before prefix. */
+static void ingress_orders_by_path(void) {
+    static const row rows[] = {
+        {.path = "/", .type = LB_PATH_PREFIX, .hosts = {"*.x.com"}}, {.path = "/a/b", .type = LB_PATH_PREFIX},
+        {.path = "/a", .type = LB_PATH_PREFIX, .hosts = {"y.x.com"}}, {.path = "/a", .type = LB_PATH_EXACT, .hosts = {"y.x.com"}},
+        {.path = "/a/b", .type = LB_PATH_PREFIX, .hosts = {"y.x.com"}},
+    };
+    static const expectation expected[] = {
+        {{"GET", "z.x.com", "/q", {0}}, 0}, {{"GET", "w.z.x.com", "/q", {0}}, NONE}, {{"GET", "x.com", "/q", {0}}, NONE},
+        {{"GET", "w.z.x.com", "/a/b", {0}}, 1}, {{"GET", "z.x.com", "/a/b", {0}}, 0}, {{"GET", "y.x.com", "/a", {0}}, 3},
+        {{"GET", "y.x.com", "/a/", {0}}, 2}, {{"GET", "y.x.com", "/a/b", {0}}, 4}, {{"GET", "y.x.com", "/c", {0}}, 0},
+    };
+    spec_store stores[5];
+    lb_route_spec specs[5];
+    for (int i = 0; i < 5; i++) specs[i] = spec_of(&rows[i], &stores[i]);
+    lb_router *router = NULL;
+    CHECK_EQ(lb_router_new(&router, specs, 5, LB_FLAVOR_INGRESS, 1, NULL), LB_OK);
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) check_match(router, &expected[i].ask, expected[i].want);
+    lb_router_free(router);
+    CHECK(lb_flavor_whole_path(LB_FLAVOR_INGRESS) && lb_flavor_whole_path((lb_flavor)9));
+    CHECK(!lb_flavor_whole_path(LB_FLAVOR_KONG_TRADITIONAL));
+}
+
+/* ---- streams ------------------------------------------------------------------------------------------------ */
+
+static lb_router *stream_router(const row *rows, uint32_t n, lb_flavor flavor) {
+    lb_route_spec *specs = calloc(n, sizeof *specs);
+    spec_store *stores = calloc(n, sizeof *stores);
+    lb_router *router = NULL;
+    for (uint32_t i = 0; i < n; i++) {
+        specs[i] = spec_of(&rows[i], &stores[i]);
+        specs[i].path = (lb_str){0};
+        specs[i].stream = true;
+    }
+    CHECK_EQ(lb_router_new(&router, specs, n, flavor, 1, NULL), LB_OK);
+    free(specs);
+    free(stores);
+    return router;
+}
+
+static int stream_of(const lb_router *router, const wire *w) {
+    static const ask nothing = {"", NULL, "", {0}};
+    lb_header headers[4];
+    lb_request request = request_of(&nothing, w, headers);
+    lb_answer answer;
+    return lb_router_match_stream(router, &request, &answer) == LB_FOUND ? (int)answer.route : NONE;
+}
+
+/* Most characters in an exact SNI, in an SNI; a port; the longest prefix of the source, then of the destination. */
+static void streams_match_by_connection(void) {
+    static const row rows[] = {
+        {.path = "", .schemes = {"tcp", "tls"}}, {.path = "", .ports = {9000}}, {.path = "", .snis = {"*.x.com"}},
+        {.path = "", .snis = {"a.x.com"}}, {.path = "", .snis = {"*.a.x.com"}, .ports = {9000}},
+        {.path = "", .ports = {9000}, .sources = {"10.0.0.0/8"}}, {.path = "", .ports = {9000}, .sources = {"10.1.0.0/16"}},
+        {.path = "", .ports = {9000}, .sources = {"10.1.0.0/16"}, .destinations = {"::1"}},
+        {.path = "", .ports = {53}, .schemes = {"udp"}}, {.path = "", .ports = {9000}, .sources = {"2001:db8::/32", "0.0.0.0/0"}},
+    };
+    static const wire_expectation expected[] = {
+        {{.scheme = "tcp"}, 0}, {{.scheme = "udp"}, NONE}, {{.scheme = "tcp", .port = 9000}, 1}, {{.scheme = "udp", .port = 53}, 8},
+        {{.sni = "b.X.com"}, 2}, {{.sni = "a.x.com."}, 3}, {{.sni = "b.a.x.com", .port = 9000}, 4}, {{.sni = "b.a.x.com"}, 2},
+        {{.port = 9000, .source = "10.2.0.1"}, 5}, {{.port = 9000, .source = "10.1.0.1"}, 6}, {{.port = 9000, .source = "11.0.0.1"}, 9},
+        {{.port = 9000, .source = "10.1.0.1", .destination = "::1"}, 7}, {{.port = 9000, .source = "2001:db8::1"}, 9},
+        {{.port = 9000, .source = "2002:db8::1"}, 1}, {{.sni = "x.com"}, NONE},
+    };
+    lb_router *router = stream_router(rows, 10, LB_FLAVOR_GATEWAY_API);
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) CHECK_EQ(stream_of(router, &expected[i].wire), expected[i].want);
+    check_match(router, &(ask){"GET", "h", "/", {0}}, NONE);
+    lb_router_free(router);
+}
+
+/* Many SNIs, ports and blocks: found by the index, the same as one by one. */
+static void many_streams_are_indexed(void) {
+    enum { N = 300 };
+    static row rows[N];
+    static char names[N][32];
+    for (uint32_t i = 0; i < N; i++) {
+        rows[i] = (row){.path = ""};
+        if (i % 3 == 0) rows[i].snis[0] = names[i], snprintf(names[i], 32, i % 2 ? "*.S%u.com" : "s%u.com", i);
+        if (i % 3 == 1) rows[i].ports[0] = (uint16_t)(i + 1), rows[i].ports[1] = 7;
+        if (i % 3 == 2) rows[i].sources[0] = names[i], snprintf(names[i], 32, "10.%u.0.0/%u", i % 256, 16 + i % 5);
+    }
+    for (int flavor = 0; flavor < 4; flavor++) {
+        if (flavor == LB_FLAVOR_KONG_COMPATIBLE) continue;  /* there an SNI holds where there is no TLS */
+        lb_router *router = stream_router(rows, N, (lb_flavor)flavor);
+        for (uint32_t i = 0; i < N; i++) {
+            char text[40];
+            wire w = {.scheme = "tls"};
+            if (i % 3 == 0) w.sni = text, snprintf(text, 40, i % 2 ? "x.s%u.Com" : "S%u.com.", i);
+            if (i % 3 == 1) w.port = (uint16_t)(i + 1);
+            if (i % 3 == 2) w.source = text, snprintf(text, 40, "10.%u.0.9", i % 256);
+            CHECK_EQ(stream_of(router, &w), i);
+        }
+        CHECK_EQ(stream_of(router, &(wire){.scheme = "tls", .port = 7}), 1);
+        CHECK_EQ(stream_of(router, &(wire){.scheme = "tls", .sni = "s1.com"}), NONE);
+        lb_router_free(router);
+    }
+}
+
 /* ---- questions ---------------------------------------------------------------------------------------------- */
 
 /* Only what can still win is asked, the least rank first; equal questions once. */
@@ -645,6 +743,9 @@ int main(void) {
     RUN(query_parameters_match);
     RUN(conditions_have_tests);
     RUN(connections_match);
+    RUN(ingress_orders_by_path);
+    RUN(streams_match_by_connection);
+    RUN(many_streams_are_indexed);
     RUN(only_patterns_that_can_win_are_asked);
     RUN(many_patterns_take_rounds);
     RUN(long_values_are_refused_only_if_a_pattern_must_see_them);

@@ -82,6 +82,23 @@ static void begin_route(scene *s) {
                                        .destinations = p->destinations};
 }
 
+/* The other flavours have no twin: they must answer, within their tables, and the same to the same. */
+static void ask_others(const scene *s) {
+    for (int flavor = LB_FLAVOR_INGRESS; flavor <= LB_FLAVOR_KONG_COMPATIBLE; flavor++) {
+        lb_router *router = NULL;
+        lb_matching matching;
+        lb_answer first, second;
+        if (lb_router_new(&router, s->specs, s->n, (lb_flavor)flavor, 11, NULL) != LB_OK) continue;
+        char *scratch = malloc(lb_scratch_size(&s->request) + 1);
+        lb_outcome outcome = naive_drive(router, &s->request, scratch, &matching, &first);
+        ASSERT(naive_drive(router, &s->request, scratch, &matching, &second) == outcome && first.route == second.route);
+        ASSERT((outcome == LB_FOUND) == (first.route < s->n));
+        ASSERT(lb_router_match_stream(router, &s->request, &first) == LB_NO_ROUTE);
+        free(scratch);
+        lb_router_free(router);
+    }
+}
+
 static void ask(scene *s) {
     lb_router *router = NULL;
     keep_last_if_it_compiles(s);
@@ -99,6 +116,7 @@ static void ask(scene *s) {
     ASSERT(got == LB_REFUSED || answer.path.len > 0);
     free(scratch);
     lb_router_free(router);
+    ask_others(s);
     s->request.n_headers = 0;
 }
 

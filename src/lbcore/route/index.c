@@ -9,10 +9,11 @@
  * Chosen  for each candidate of a list of LB_INDEX_FROM or more: of its conditions the one whose name (or port, or end of
  *         the connection) has the most different values in this list; ties: the first.
  * Cost    building: linear in the conditions.  A match: one look-up per group of a list that it visits; per group of
- *         addresses one for each prefix length in it.
+ *         addresses one for each prefix length in it, of SNIs one for each label asked for.
  * Keeps   what a request must hold to find its list is what the predicate asks: the same text, decoded and joined.
  */
 #include "base/alloc.h"
+#include "route/bytes.h"
 #include "route/compile.h"
 
 /* What some candidates of a list ask about. */
@@ -34,8 +35,12 @@ typedef struct survey {
 
 static bool is_list(uint32_t kind) {
     return kind == LB_PREDICATE_header_in || kind == LB_PREDICATE_query_in || kind == LB_PREDICATE_port
-           || kind == LB_PREDICATE_source || kind == LB_PREDICATE_destination;
+           || kind == LB_PREDICATE_source || kind == LB_PREDICATE_destination || kind == LB_PREDICATE_sni
+           || kind == LB_PREDICATE_header_each;
 }
+
+/* Compared in any case: their keys are in lower case. */
+static bool is_folded(uint32_t kind) { return kind == LB_PREDICATE_sni || kind == LB_PREDICATE_header_each; }
 
 static bool is_peer(uint32_t kind) { return kind == LB_PREDICATE_source || kind == LB_PREDICATE_destination; }
 
@@ -58,6 +63,7 @@ static bool can_be_key(const lb_predicate *p, lb_str key) {
 
 static bool can_be_indexed(const survey *s, const lb_predicate *p) {
     if (!is_list(p->kind) && p->kind != LB_PREDICATE_header && p->kind != LB_PREDICATE_query) return false;
+    if (p->kind == LB_PREDICATE_sni && p->name != 0) return false;              /* may hold without a name */
     lb_str left = values_of(s, p);
     uint32_t n = 0;
     if (!is_list(p->kind)) return can_be_key(p, left);
@@ -154,6 +160,13 @@ static void note_length(lb_group *group, lb_str key) {
     group->lengths[i / 64] |= (uint64_t)1 << i % 64;
 }
 
+/* Of an address without its port; of "*.suffix" with the "." but without the "*". */
+static lb_str key_in_table(uint32_t kind, lb_str key) {
+    if (is_peer(kind)) return (lb_str){key.data, LB_BLOCK_KEY};
+    bool wildcard = kind == LB_PREDICATE_sni && key.data[0] == '*';
+    return wildcard ? (lb_str){key.data + 1, key.len - 1} : key;
+}
+
 /* The first key takes the candidate itself, each further one a copy. */
 static lb_pending *place_for(survey *s, uint32_t i, bool first) {
     return first ? (lb_pending *)s->b->pending.items + i : lb_vec_push(&s->b->pending);
@@ -163,8 +176,8 @@ static bool move_to_key(survey *s, lb_group *group, lb_str key, uint32_t i, bool
     char text[LB_INDEXED_MAX];                              /* the key lies in the pool, which may move */
     lb_pending moved = ((lb_pending *)s->b->pending.items)[i];
     note_length(group, key);
-    key.len = is_peer(group->kind) ? LB_BLOCK_KEY : key.len;
-    memcpy(text, key.data, key.len);
+    key = key_in_table(group->kind, key);
+    for (size_t k = 0; k < key.len; k++) text[k] = is_folded(group->kind) ? lb_byte_lower(key.data[k]) : key.data[k];
     moved.node = lb_builder_node_under(s->b, group->owner, (lb_str){text, key.len}, LB_NONE);
     lb_pending *place = moved.node == LB_NONE ? NULL : place_for(s, i, first);
     if (place) *place = moved;

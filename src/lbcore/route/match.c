@@ -89,11 +89,33 @@ static void scan_address(lb_search *s, const lb_group *group, lb_str text) {
     }
 }
 
+/* Any field of the name may hold (Kong). */
+static void scan_fields(lb_search *s, const lb_group *group) {
+    char lowered[LB_INDEXED_MAX];
+    lb_str name = lb_table_text(&s->tree->table, group->name);
+    uint32_t i = 0;
+    for (lb_value value; (value = lb_header_each(s->seen, name, &i, lowered, sizeof lowered)).found;)
+        if (value.fits) scan_key(s, group, value.text.data, value.text.len);
+}
+
+/* The name, and ".suffix" for each "*.suffix" that it is in. */
+static void scan_sni(lb_search *s, const lb_group *group, lb_str sni) {
+    char name[LB_INDEXED_MAX];
+    if (sni.len > 0 && sni.data[sni.len - 1] == '.') sni.len--;
+    if (sni.len == 0 || sni.len > sizeof name) return;
+    for (size_t i = 0; i < sni.len; i++) name[i] = lb_byte_lower(sni.data[i]);
+    scan_key(s, group, name, sni.len);
+    for (size_t i = 1; i < sni.len; i++)
+        if (name[i] == '.') scan_key(s, group, name + i, sni.len - i);
+}
+
 static void scan_group(lb_search *s, const lb_group *group) {
     const lb_request *r = s->seen->request;
     if (group->kind == LB_PREDICATE_port) scan_key(s, group, (const char *)&r->port, sizeof r->port);
     else if (group->kind == LB_PREDICATE_source) scan_address(s, group, r->source);
     else if (group->kind == LB_PREDICATE_destination) scan_address(s, group, r->destination);
+    else if (group->kind == LB_PREDICATE_sni) scan_sni(s, group, r->sni);
+    else if (group->kind == LB_PREDICATE_header_each) scan_fields(s, group);
     else scan_value(s, group);
 }
 
