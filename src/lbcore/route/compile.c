@@ -64,7 +64,8 @@ static uint64_t precedence_of(const lb_builder *b, const lb_compiled *c, const l
 }
 
 /* Remember the least precedence of whatever may be skipped as a whole. */
-static void note_precedence(lb_builder *b, lb_bucket *bucket, const lb_compiled *c, const lb_spec_host *host, uint64_t value) {
+static void note_precedence(lb_builder *b, lb_bucket *bucket, const lb_compiled *c, const lb_spec_host *host,
+                            uint64_t value) {
     lower(&bucket->best, value);
     if (c->spec->path_type != LB_PATH_EXACT) lower(&bucket->best_prefix, value);
     if (host && host->kind == LB_HOST_SUFFIX) lower(&b->tree->wildcards[host->name.len], value);

@@ -38,7 +38,8 @@ uint32_t lb_compile_path(lb_builder *b, lb_bucket *bucket, const lb_route_spec *
 /* paths.c: what a flavour weighs of a path. */
 lb_facts lb_facts_of_path(const lb_route_spec *spec);
 
-/* rule.c: c->rule, and what of c->facts it counts.  `host`, if it has a port, adds a condition.  False: out of memory. */
+/* rule.c: c->rule, and what of c->facts it counts.  `host`, if it has a port, adds a condition.  False: out of
+ * memory. */
 bool lb_compile_rule(lb_builder *b, lb_compiled *c, const lb_spec_host *host);
 
 /* index.c: move candidates of long lists under the values they ask for.  False: out of memory. */

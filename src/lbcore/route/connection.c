@@ -1,7 +1,7 @@
 /* connection: predicates on what carries a request: SNI, scheme, ports, addresses.
  *
- * Source  RFC 4632 section 3.1 (prefix notation), RFC 4291 section 2.5.5.2 (an IPv4 address inside IPv6 is that address:
- *         a socket that serves both families shows it so), RFC 6066 section 3 (SNI: a host name, no trailing dot).
+ * Source  RFC 4632 section 3.1 (prefix notation), RFC 4291 section 2.5.5.2 (an IPv4 address inside IPv6 is that
+ *         address: a socket that serves both families shows it so), RFC 6066 section 3 (SNI: no trailing dot).
  * Ties    none here: a predicate holds or not; how long the prefix is counts in a flavour's precedence, if at all.
  * Keeps   bits of a block behind its prefix are taken as 0, whatever was written there.
  */

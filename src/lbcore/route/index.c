@@ -6,8 +6,8 @@
  *
  * A group stands in the list where the best of its candidates stood, so the order of visits and the pruning stay what
  * they are; a candidate under its value still checks its whole rule, so the index can lose nothing but time.
- * Chosen  for each candidate of a list of LB_INDEX_FROM or more: of its conditions the one whose name (or port, or end of
- *         the connection) has the most different values in this list; ties: the first.
+ * Chosen  for each candidate of a list of LB_INDEX_FROM or more: of its conditions the one whose subject (a name, the
+ *         port, an end of the connection) has the most different values in this list; ties: the first.
  * Cost    building: linear in the conditions.  A match: one look-up per group of a list that it visits; per group of
  *         addresses one for each prefix length in it, of SNIs one for each label asked for.
  * Keeps   what a request must hold to find its list is what the predicate asks: the same text, decoded and joined.

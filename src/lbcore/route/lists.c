@@ -10,7 +10,9 @@
 /* ---- order ------------------------------------------------------------------------------------------------ */
 
 /* A group goes before candidates of the same precedence: some of its own may have a lesser tie. */
-static uint64_t tie_of(const uint64_t *ties, const lb_candidate *c) { return c->route == LB_GROUP ? 0 : ties[c->route]; }
+static uint64_t tie_of(const uint64_t *ties, const lb_candidate *c) {
+    return c->route == LB_GROUP ? 0 : ties[c->route];
+}
 
 static bool precedes(const uint64_t *ties, const lb_candidate *a, const lb_candidate *b) {
     return a->precedence != b->precedence ? a->precedence < b->precedence : tie_of(ties, a) < tie_of(ties, b);
@@ -44,7 +46,9 @@ static void sort_list(const uint64_t *ties, lb_candidate *list, uint32_t n) {
 
 /* ---- layout ----------------------------------------------------------------------------------------------- */
 
-static const lb_pending *pending_at(const lb_builder *b, uint32_t i) { return (const lb_pending *)b->pending.items + i; }
+static const lb_pending *pending_at(const lb_builder *b, uint32_t i) {
+    return (const lb_pending *)b->pending.items + i;
+}
 
 static void count(const lb_builder *b, uint32_t *counts) {
     memset(counts, 0, b->parents.n * sizeof *counts);

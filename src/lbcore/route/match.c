@@ -14,8 +14,8 @@
 /* ---- candidates --------------------------------------------------------------------------------------------- */
 
 static lb_verdict rule_holds(const lb_tree *t, uint32_t rule, const lb_seen *seen) {
-    lb_verdict all = LB_HOLDS;
     if (rule < LB_BARE_RULES) return rule == 0 || (rule & seen->method_bit) ? LB_HOLDS : LB_FAILS;
+    lb_verdict all = LB_HOLDS;
     const uint32_t *first = &t->rules[rule - LB_BARE_RULES];
     for (uint32_t i = first[0]; i < first[1]; i++) {
         lb_verdict one = lb_predicate_holds(&t->predicates[i], &t->table, seen);
@@ -36,10 +36,6 @@ static uint32_t id_of(const lb_tree *t, uint32_t route) { return t->ids ? t->ids
 static void note_maybe(lb_search *s, const lb_candidate *c, uint32_t rule) {
     lb_maybe new = {{c->precedence, s->tree->ties[c->route]}, s->tree, id_of(s->tree, c->route), rule};
     if (!lb_rank_less(s->settled, new.rank)) return;
-    if (!s->maybes) {
-        s->more = true;
-        return;
-    }
     uint32_t i = s->n_maybes;
     while (i > 0 && lb_rank_less(new.rank, s->maybes[i - 1].rank)) i--;
     if (s->n_maybes == LB_N_MAYBES) s->more = true;
@@ -154,11 +150,12 @@ static uint32_t child_of(const lb_search *s, uint32_t owner, lb_str text) {
 static uint32_t deepest_node(const lb_search *s, uint32_t node) {
     const char *at = s->path.text.data, *end = at + s->path.text.len;
     while (at < end) {
-        lb_str segment = segment_at(s, at);
-        uint32_t child = child_of(s, node, segment);
+        const char *begin = ++at;
+        while (at < end && *at != '/') at++;
+        lb_key segment = lb_table_key(&s->tree->table, (lb_str){begin, (size_t)(at - begin)});
+        uint32_t child = lb_table_find(&s->tree->table, node, &segment);
         if (child == LB_NONE) break;
         node = child;
-        at = segment.data + segment.len;
     }
     return node;
 }
@@ -285,34 +282,31 @@ static void search_streams(lb_search *s) {
     if (t->streams != LB_NONE) scan(s, t->nodes[t->buckets[t->streams].root], false);
 }
 
-static void begin_search(lb_search *s) {
+static void begin_search(const lb_router *router, lb_search *s) {
     s->best = (lb_rank){UINT64_MAX, UINT64_MAX};
     s->route = LB_NONE;
     s->n_maybes = 0;
     s->more = false;
-}
-
-static void enter_base(const lb_router *router, lb_search *s) {
     s->tree = router->base;
     s->dead = router->has_tombstones ? router->dead : NULL;
 }
 
-static bool enter_delta(const lb_router *router, lb_search *s) {
+/* From the base to the delta, if there is one and it was not searched. */
+static bool next_tree(const lb_router *router, lb_search *s) {
+    if (!router->delta || s->tree == router->delta) return false;
     s->tree = router->delta;
     s->dead = NULL;
-    return s->tree != NULL;
+    return true;
 }
 
 void lb_search_router(const lb_router *router, lb_search *search, lb_str host) {
-    begin_search(search);
-    enter_base(router, search);
-    search_tree(search, host);
-    if (enter_delta(router, search)) search_tree(search, host);
+    begin_search(router, search);
+    do search_tree(search, host);
+    while (next_tree(router, search));
 }
 
 void lb_search_streams(const lb_router *router, lb_search *search) {
-    begin_search(search);
-    enter_base(router, search);
-    search_streams(search);
-    if (enter_delta(router, search)) search_streams(search);
+    begin_search(router, search);
+    do search_streams(search);
+    while (next_tree(router, search));
 }

@@ -114,7 +114,8 @@ uint32_t lb_compile_path(lb_builder *b, lb_bucket *bucket, const lb_route_spec *
 
 lb_facts lb_facts_of_path(const lb_route_spec *spec) {
     lb_facts facts = {.path_type = spec->path_type, .path_characters = (uint32_t)spec->path.len};
-    if (spec->path_type == LB_PATH_PREFIX && spec->path.len > 0) facts.path_characters = (uint32_t)without_trailing_slash(spec->path).len;
+    if (spec->path_type == LB_PATH_PREFIX && spec->path.len > 0)
+        facts.path_characters = (uint32_t)without_trailing_slash(spec->path).len;
     if (spec->path_type != LB_PATH_TEMPLATE) return facts;
     facts.path_characters = lb_template_characters(spec->path);
     facts.path_has_tail = lb_template_has_tail(spec->path);

@@ -10,14 +10,18 @@
 
 #include "route/bytes.h"
 
+/* `bit` if the method is `text`, which has its length. */
+#define BIT_IF(text, bit) (memcmp(method.data, text, sizeof(text) - 1) == 0 ? 1u << (bit) : 0u)
+
 uint32_t lb_method_bit(lb_str method) {
-    static const struct { const char *text; size_t len; } common[LB_N_COMMON_METHODS] = {
-        {"GET", 3}, {"POST", 4}, {"HEAD", 4}, {"PUT", 3}, {"DELETE", 6},
-        {"OPTIONS", 7}, {"PATCH", 5}, {"CONNECT", 7}, {"TRACE", 5},
-    };
-    for (uint32_t i = 0; i < LB_N_COMMON_METHODS; i++)
-        if (method.len == common[i].len && memcmp(method.data, common[i].text, method.len) == 0) return 1u << i;
-    return 0;
+    switch (method.len) {
+    case 3: return BIT_IF("GET", 0) | BIT_IF("PUT", 3);
+    case 4: return BIT_IF("POST", 1) | BIT_IF("HEAD", 2);
+    case 5: return BIT_IF("PATCH", 6) | BIT_IF("TRACE", 8);
+    case 6: return BIT_IF("DELETE", 4);
+    case 7: return BIT_IF("OPTIONS", 5) | BIT_IF("CONNECT", 7);
+    default: return 0;
+    }
 }
 
 /* Everything up to `separator` or the end; *rest goes on behind it, or becomes data NULL at the end. */

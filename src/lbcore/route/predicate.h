@@ -18,7 +18,8 @@ typedef struct lb_predicate {
     uint32_t kind;
     uint32_t name;                  /* header, query: the name; method: mask of common methods; sni: bits of LB_SNI_;
                                        host_port: whether it must have been sent */
-    uint32_t value;                 /* the value, or the list of them; _regex: the pattern's number; host_port: the port */
+    uint32_t value;                 /* the value, or the list of them; _regex: the pattern's number; host_port:
+                                       the port */
 } lb_predicate;
 
 /* A request as predicates see it. */

@@ -1,7 +1,7 @@
 /* rank: see rank.h; one function a flavour, the least precedence wins.
  *
- * Source  gateway_api: gateway-api.md 2.3 to 2.5, quoted below; ingress: the Kubernetes documentation, Ingress, "Hostname
- *         wildcards" and "Multiple matches"; kong_*: kong.md 3, from Kong 3.10.
+ * Source  gateway_api: gateway-api.md 2.3 to 2.5, quoted below; ingress: the Kubernetes documentation, Ingress,
+ *         "Hostname wildcards" and "Multiple matches"; kong_*: kong.md 3, from Kong 3.10.
  */
 #include "route/router.h"
 
@@ -10,9 +10,9 @@
  * order of the specifications.
  *
  * Paths that the standard does not know, or leaves open ("RegularExpression paths: implementation-specific place"):
- * exact > template to the end > regex > prefix, plain prefix and template with a tail; among equals of these the longer,
- * in characters outside braces, of a regex in characters of its text.  Last: number of kinds of conditions on the
- * connection.  Greater is better in each field, so the complement of the whole is least for the best.
+ * exact > template to the end > regex > prefix, plain prefix and template with a tail; among equals of these the
+ * longer, in characters outside braces, of a regex in characters of its text.  Last: number of kinds of conditions on
+ * the connection.  Greater is better in each field, so the complement of the whole is least for the best.
  *
  *     | exact host, characters 8 | host, characters 8 | kind of path 2 | its characters 17 | has method 1
  *     | headers 10 | query 10 | connection 3 | 5 bits free |
@@ -72,7 +72,8 @@ static uint64_t stream(const lb_facts *f) {
 /* ---- ingress ------------------------------------------------------------------------------------------------ */
 
 /* "Precise matches require that the HTTP host header matches the host field.  Wildcard matches ...": exact host first;
- * "precedence will be given first to the longest matching path", then "to paths with an exact path type over prefix". */
+ * "precedence will be given first to the longest matching path", then "to paths with an exact path type over prefix".
+ * Among equals as in gateway_api. */
 static uint64_t ingress(const lb_facts *f) {
     bool exact = f->path_type == LB_PATH_EXACT;
     uint64_t characters = f->path_characters;
@@ -89,8 +90,9 @@ enum { HOST = 0x40, HEADER = 0x20, URI = 0x10, METHOD = 0x08, SNI = 0x04, SOURCE
 /* "Category = set of criteria kinds present" */
 static unsigned criteria(const lb_facts *f) {
     const lb_route_spec *s = f->spec;
-    return (s->n_hosts ? HOST : 0u) | (f->n_headers ? HEADER : 0u) | (s->path.len ? URI : 0u) | (s->n_methods ? METHOD : 0u)
-           | (s->n_snis ? SNI : 0u) | (s->n_sources ? SOURCE : 0u) | (s->n_destinations ? DESTINATION : 0u);
+    return (s->n_hosts ? HOST : 0u) | (f->n_headers ? HEADER : 0u) | (s->path.len ? URI : 0u)
+           | (s->n_methods ? METHOD : 0u) | (s->n_snis ? SNI : 0u) | (s->n_sources ? SOURCE : 0u)
+           | (s->n_destinations ? DESTINATION : 0u);
 }
 
 static uint64_t n_bits(unsigned bits) {
@@ -107,8 +109,8 @@ static uint64_t header_names(const lb_facts *f) { return f->n_headers < 255 ? f-
  *
  *     | kinds 3 | bits 7 | 1 free | submatch 3 | header names 8 | regex_priority or path 32 | 10 free |
  *
- * Not done: Kong tries a reduced list before each category, the routes of the most selective hit ("4."), and starts at the
- * category of the hits, which skips routes with an SNI for plain http.  11 of 1,888 recorded answers depend on it.
+ * Not done: Kong tries a reduced list before each category, the routes of the most selective hit ("4."), and starts at
+ * the category of the hits, which skips routes with an SNI for plain http.  11 of 1,888 recorded answers depend on it.
  */
 static uint64_t traditional(const lb_facts *f) {
     bool regex = f->path_type == LB_PATH_REGEX;
@@ -120,11 +122,14 @@ static uint64_t traditional(const lb_facts *f) {
 
 /* A shift as Kong makes it: it means 64 bits, but hands its numbers to LuaJIT's 32-bit shift, whose count is modulo 32
  * and whose result is signed.  So fields lie elsewhere than they were meant to, and four kinds of criteria (bit 31) win
- * over everything.  Measured: all recorded answers agree with this and 39 of 559 contradict the order that was meant. */
-static uint64_t kong_shift(uint64_t value, unsigned n) { return (uint64_t)(int64_t)(int32_t)(uint32_t)(value << n % 32); }
+ * over everything.  Measured: all recorded answers agree with this, 39 of 559 contradict the order that was meant. */
+static uint64_t kong_shift(uint64_t value, unsigned n) {
+    return (uint64_t)(int64_t)(int32_t)(uint32_t)(value << n % 32);
+}
 
-/* 3.2, "bits 61..63 number of criteria kinds; 60 hosts given and all plain; 52..59 number of header names, capped at 255;
- * 51 regex path; 19..50 regex_priority (regex only); 0..18 plain path length", of which 60 and 51 stand where they say. */
+/* 3.2, "bits 61..63 number of criteria kinds; 60 hosts given and all plain; 52..59 number of header names, capped at
+ * 255; 51 regex path; 19..50 regex_priority (regex only); 0..18 plain path length", of which 60 and 51 stand where they
+ * say. */
 static uint64_t compatible(const lb_facts *f) {
     bool regex = f->path_type == LB_PATH_REGEX;
     uint64_t priority = regex ? f->spec->priority : 0, characters = regex ? 0 : f->path_characters;
@@ -146,7 +151,8 @@ static uint64_t peer_bits(const lb_peers *peers, uint32_t n) {
 static uint64_t compatible_stream(const lb_facts *f) {
     const lb_route_spec *s = f->spec;
     uint64_t first = s->n_snis > 0 || (s->n_sources > 0 && s->n_destinations > 0);
-    return ~(kong_shift(first, 61) | peer_bits(s->sources, s->n_sources) << 4 | peer_bits(s->destinations, s->n_destinations));
+    return ~(kong_shift(first, 61) | peer_bits(s->sources, s->n_sources) << 4
+             | peer_bits(s->destinations, s->n_destinations));
 }
 
 static const lb_flavor_rules flavors[] = {

@@ -12,7 +12,8 @@
 /* What a flavour may weigh of one host and path of one specification. */
 typedef struct lb_facts {
     lb_path_type path_type;
-    uint32_t path_characters;       /* without a prefix's trailing "/"; of a template those outside braces; a regex: all */
+    uint32_t path_characters;       /* without a prefix's trailing "/"; of a template those outside braces; of a
+                                       regex those of its text */
     bool path_has_tail;             /* a template that ends in "{name...}" */
     uint32_t host_characters;       /* with "*."; 0: every host */
     bool host_is_exact;

@@ -8,8 +8,8 @@
  * Rule 4 "%2F and %5C stay data.  If reading them as / would select another route, refuse."  No route is another than
  *         one.  The second reading goes first: it needs the scratch of the first, which is then read once more.
  * Rounds  the search gives the least rank that holds, and the candidates before it that hold if their patterns do, the
- *         least LB_N_MAYBES of them.  Their patterns are asked, the first of them whose patterns match is the answer; if
- *         none does, all up to the last asked are settled and, where some were left out, the search runs once more.
+ *         least LB_N_MAYBES of them.  Their patterns are asked, the first of them whose patterns match is the answer;
+ *         if none does, all up to the last asked are settled and, where some were left out, the search runs once more.
  * Cost    a search per round; a round settles LB_N_QUESTIONS patterns at least.
  */
 #include "route/bytes.h"
@@ -18,7 +18,8 @@
 
 /* ---- questions ---------------------------------------------------------------------------------------------- */
 
-static const char too_long[] = "a path or value is too long, or a field repeated too often, for the routes' regular expressions";
+static const char too_long[] =
+    "a path or value is too long, or a field repeated too often, for the routes' regular expressions";
 
 static bool is_pattern(uint32_t kind) {
     return kind == LB_PREDICATE_path_regex || kind == LB_PREDICATE_header_regex || kind == LB_PREDICATE_query_regex
@@ -156,8 +157,11 @@ static lb_outcome conclude(const lb_matching *m, uint32_t route, lb_answer *answ
 static bool search(lb_matching *m, const char **refused) {
     lb_maybe maybes[LB_N_MAYBES];
     lb_seen seen = {m->request, m->query, m->method_bit, m->host_port, false};
-    lb_search s = {.path = lb_table_key(&m->router->base->table, m->path), .seen = &seen, .settled = m->settled,
-                   .maybes = maybes};
+    lb_search s;
+    s.path = lb_table_key(&m->router->base->table, m->path);
+    s.seen = &seen;
+    s.settled = m->settled;
+    s.maybes = maybes;
     lb_search_router(m->router, &s, m->host);
     m->best = s.route;
     if (s.n_maybes == 0) return true;
@@ -214,7 +218,7 @@ static const char *read_request(lb_matching *m) {
     lb_reading reading;
     m->method_bit = lb_method_bit(m->request->method);
     const char *refused = m->method_bit ? NULL : lb_check_method(m->request->method);
-    if (!refused) refused = lb_check_fields(m->request);
+    if (!refused && m->request->n_headers > 0) refused = lb_check_fields(m->request);
     if (!refused) refused = lb_read_target(m->request->method, m->request->target, m->scratch, &reading);
     if (!refused) refused = read_host_of(m->request, m->scratch, &reading, &m->host);
     if (refused) return refused;

@@ -18,8 +18,8 @@
 typedef enum lb_path_type {
     LB_PATH_EXACT = 0,              /* byte for byte */
     LB_PATH_PREFIX,                 /* by path element: /abc matches /abc, /abc/ and /abc/d, never /abcd */
-    LB_PATH_TEMPLATE,               /* by segment, to the end of the path: "{name}" is one segment, not empty; "{name...}",
-                                       the last, is all that is left behind its slash, be it nothing */
+    LB_PATH_TEMPLATE,               /* by segment, to the end: "{name}" is one segment, not empty; "{name...}", the
+                                       last, is all that is left behind its slash, be it nothing */
     LB_PATH_PLAIN,                  /* byte for byte, the beginning: /abc matches /abcd too */
     LB_PATH_REGEX,                  /* the caller's `pattern`; `path` is its text, for its literal beginning */
 } lb_path_type;
@@ -47,8 +47,8 @@ typedef enum lb_test {
 /* One condition beside host, path and method.  Header names compare ASCII case-insensitively, all else byte for byte:
  * a header's trimmed value, repeated fields joined with ","; a query parameter's first value, name and value of the
  * request percent-decoded once ("+" is a plus).  Of conditions with the same name only the first counts.
- * Kong's flavours: a header's values are compared ASCII case-insensitively, each field alone; a pattern sees it in lower
- * case. */
+ * Kong's flavours: a header's values are compared ASCII case-insensitively, each field alone; a pattern sees it in
+ * lower case. */
 typedef struct lb_condition {
     enum { LB_CONDITION_HEADER = 0, LB_CONDITION_QUERY } kind;
     lb_str name, value;
@@ -66,11 +66,12 @@ typedef struct lb_peers {
 
 /* One match of one rule.  All strings are copied by lb_router_new(). */
 typedef struct lb_route_spec {
-    const lb_str *hosts;            /* exact, or "*.suffix" (one or more labels); none: every host.  Kong's flavours: also
-                                       "prefix.*", and ":port" behind any */
+    const lb_str *hosts;            /* exact, or "*.suffix" (one or more labels); none: every host.  Kong's
+                                       flavours: also "prefix.*", and ":port" behind any */
     uint32_t n_hosts;
-    lb_str path;                    /* begins with "/" and is canonical, else LB_ERR_CONFIG; a regex: RE2's syntax, matched
-                                       from the first byte of the path on.  Kong's flavours: empty (LB_PATH_PLAIN): no condition */
+    lb_str path;                    /* begins with "/" and is canonical, else LB_ERR_CONFIG; a regex: RE2's syntax,
+                                       matched from the first byte of the path on.  Kong's flavours: empty
+                                       (LB_PATH_PLAIN): no condition */
     lb_path_type path_type;
     const lb_str *methods;          /* tokens, case-sensitive; none: every method */
     uint32_t n_methods;
@@ -117,8 +118,8 @@ typedef struct lb_answer {
 
 typedef struct lb_router lb_router;
 
-/* Compile.  Precedence of the flavour first, then the order of the specs (rank.c).  Errors name "routes[i].path" and the like;
- * *out is as it was then.  `seed` should be secret: it keeps hostile names from meeting in the tables. */
+/* Compile.  Precedence of the flavour first, then the order of the specs (rank.c).  Errors name "routes[i].path" and
+ * the like; *out is as it was then.  `seed` should be secret: it keeps hostile names from meeting in the tables. */
 lb_status lb_router_new(lb_router **out, const lb_route_spec *specs, uint32_t n, lb_flavor flavor, uint64_t seed,
                         lb_error *err);
 void lb_router_free(lb_router *router);                                /* accepts NULL */
@@ -131,8 +132,8 @@ enum { LB_DELTA_MAX = 1024 };       /* changed routes beside the base */
 
 typedef struct lb_addition {
     lb_route_spec spec;
-    uint32_t before;                /* its place in the order: before this route of `old`, which may be removed in the same
-                                       call, or before one added earlier in it; LB_NONE: last */
+    uint32_t before;                /* its place in the order: before this route of `old`, which may be removed in
+                                       the same call, or before one added earlier in it; LB_NONE: last */
 } lb_addition;
 
 /* `old` with routes removed and added; it stays as it is, and both may be used and freed in any order, by any thread.
@@ -152,15 +153,15 @@ bool lb_router_has(const lb_router *router, uint32_t id);              /* it was
 /* Bytes of scratch that a match of this request may need: target.len + host.len. */
 static inline size_t lb_scratch_size(const lb_request *request) { return request->target.len + request->host.len; }
 
-/* Match.  `scratch` has lb_scratch_size() bytes and must outlive *answer.  LB_NEED_REGEX, with no route: a pattern has to
- * be asked, which lb_router_begin() is for. */
+/* Match.  `scratch` has lb_scratch_size() bytes and must outlive *answer.  LB_NEED_REGEX, with no route: a pattern has
+ * to be asked, which lb_router_begin() is for. */
 lb_outcome lb_router_match(const lb_router *router, const lb_request *request, char *scratch, lb_answer *answer);
 
 /* Match a connection by scheme ("tcp", "tls", "udp"), port, SNI, source and destination, with the routes that have
  * `stream`.  The rest of the request is not read; answer->route alone is set.  LB_FOUND or LB_NO_ROUTE.
- * Order (gateway_api, ingress): most characters in an SNI that is exact, then in an SNI; has a port; longest prefix of the
- * source, then of the destination; has a source port, a destination port; then that of the routes.  Where a list says
- * several, the one of the least counts. */
+ * Order (gateway_api, ingress): most characters in an SNI that is exact, then in an SNI; has a port; longest prefix of
+ * the source, then of the destination; has a source port, a destination port; then that of the routes.  Where a list
+ * says several, the one of the least counts. */
 lb_outcome lb_router_match_stream(const lb_router *router, const lb_request *request, lb_answer *answer);
 
 /* ---- regular expressions: the caller evaluates them, the match goes on --------------------------------------
@@ -191,13 +192,14 @@ typedef struct lb_matching {
     uint32_t n_questions;
     /* From here on the router's own. */
     uint32_t n_ways;
-    struct { lb_rank rank; uint32_t route, needs; } ways[LB_N_QUESTIONS];      /* needs: bits of questions, all of them */
+    struct { lb_rank rank; uint32_t route, needs; } ways[LB_N_QUESTIONS];      /* needs: bits of questions, all */
     lb_rank settled;                /* what is not beyond it was asked, and does not hold */
     const lb_router *router;
     const lb_request *request;
     char *scratch;
     lb_str path, query, host;
-    uint32_t method_bit, host_port, best, other;               /* routes: the best without questions; of the second reading */
+    uint32_t method_bit, host_port;
+    uint32_t best, other;           /* routes: the best without questions; that of the second reading */
     bool more, again, second;       /* candidates are left; there is a second reading; it is being read */
     uint32_t n_joined;
     char joined[LB_JOINED_MAX];

@@ -1,12 +1,12 @@
 /* router: its life, and its changes.
  *
  *     new     base                          ids 0 .. n-1
- *     change  base, shared by count         minus the dead, plus a delta compiled anew from copies of its specifications
+ *     change  base, shared by count         minus the dead, plus a delta compiled anew from copies of its routes
  *     merge   a base of its own             same ids, labels with gaps again
  *
  * Cost    change: O(routes of the delta) to compile, one pass over the labels for each route added before another, one
  *         copy of the bitmap of the dead; merge: as new, and a sort of the labels.
- * Ties    labels are 2^31 apart; a route put between two gets the middle.  Where there is none, a merge gives new labels.
+ * Ties    labels are 2^31 apart; a route put between two gets the middle.  Where there is none, a merge gives new ones.
  * Keeps   a router is immutable; the count of a base's owners is the only thing that changes in it, atomically.
  */
 #include "base/alloc.h"
@@ -23,10 +23,13 @@ static lb_router *new_router(const lb_flavor_rules *flavor, uint32_t n_ids) {
 lb_status lb_router_new(lb_router **out, const lb_route_spec *specs, uint32_t n, lb_flavor flavor, uint64_t seed,
                         lb_error *err) {
     const lb_flavor_rules *rules = lb_flavor_rules_of(flavor);
-    if (!rules) return lb_fail(err, LB_ERR_CONFIG, "flavor", "%d is not known; 0 is gateway_api, 1 ingress, 2 kong_traditional, 3 kong_compatible", (int)flavor);
+    if (!rules)
+        return lb_fail(err, LB_ERR_CONFIG, "flavor", "%d is not known; 0 is gateway_api, 1 ingress, "
+                       "2 kong_traditional, 3 kong_compatible", (int)flavor);
     lb_router *router = new_router(rules, n);
     if (!router) return lb_no_memory(err, "routes");
-    lb_status status = lb_tree_new(&router->base, specs, n, &(lb_plan){.flavor = rules, .seed = seed, .name = "routes"}, err);
+    lb_plan plan = {.flavor = rules, .seed = seed, .name = "routes"};
+    lb_status status = lb_tree_new(&router->base, specs, n, &plan, err);
     if (status == LB_OK) *out = router;
     else lb_router_free(router);
     return status;
@@ -81,7 +84,8 @@ static lb_status remove_routes(lb_router *r, const lb_router *old, const uint32_
 static bool keep_specs(lb_router *r, const lb_router *old) {
     for (uint32_t i = 0; old->specs && i < old->specs->n; i++) {
         uint32_t id = old->specs->ids[i];
-        if (!lb_bit(r->dead, id) && !lb_specs_add(r->specs, &old->specs->specs[i], id, old->specs->ties[i])) return false;
+        if (lb_bit(r->dead, id)) continue;
+        if (!lb_specs_add(r->specs, &old->specs->specs[i], id, old->specs->ties[i])) return false;
     }
     return true;
 }
@@ -174,7 +178,8 @@ lb_status lb_router_change(lb_router **out, const lb_router *old, const uint32_t
 /* ---- merge -------------------------------------------------------------------------------------------------- */
 
 /* Merge the sorted runs [from, middle) and [middle, to) of ids into `out`, by their labels. */
-static void merge_runs(const uint64_t *ties, const uint32_t *ids, uint32_t from, uint32_t middle, uint32_t to, uint32_t *out) {
+static void merge_runs(const uint64_t *ties, const uint32_t *ids, uint32_t from, uint32_t middle, uint32_t to,
+                       uint32_t *out) {
     for (uint32_t i = from, left = from, right = middle; i < to; i++) {
         bool take_left = right == to || (left < middle && ties[ids[left]] < ties[ids[right]]);
         out[i] = ids[take_left ? left++ : right++];
@@ -210,7 +215,8 @@ static void relabel(const lb_router *old, uint64_t *ties, uint32_t *ids, uint32_
 
 static lb_status merge(lb_router *r, const lb_router *old, const lb_route_spec *specs, uint64_t *ties, lb_error *err) {
     if (old->dead && !copy_dead(r, old)) return lb_no_memory(err, "routes");
-    lb_plan plan = {.flavor = old->flavor, .seed = old->base->table.seed, .ties = ties, .dead = r->dead, .name = "routes"};
+    lb_plan plan = {.flavor = old->flavor, .seed = old->base->table.seed, .ties = ties, .dead = r->dead,
+                    .name = "routes"};
     return lb_tree_new(&r->base, specs, old->n_ids, &plan, err);
 }
 

@@ -106,7 +106,7 @@ typedef struct lb_tree {
     lb_predicate *predicates;
     lb_group *groups;
     lb_fork *forks;                 /* of the first n_forks nodes; the others have none */
-    uint64_t *lengths;              /* of the first n_lengths nodes: bit n, a plain prefix goes on with n bytes (n < 64) */
+    uint64_t *lengths;              /* of the first n_lengths nodes: bit n, a plain prefix goes on with n bytes */
     uint64_t *wildcards;            /* NULL: none; [n] the least precedence of the hosts "*.suffix" whose suffix has at
                                        most n characters, n <= LB_HOST_MAX */
     uint64_t best_of_prefixes;      /* the least precedence of the hosts "prefix.*"; UINT64_MAX: there are none */
@@ -115,8 +115,8 @@ typedef struct lb_tree {
     uint32_t n_buckets, n_nodes, n_candidates, n_routes, n_rules, n_predicates, n_groups, n_forks, n_lengths;
 } lb_tree;
 
-/* A base that later routers share, and what has changed since.  Routes have numbers (ids) that no change moves: the base
- * holds those below base->n_routes, the delta says its own.
+/* A base that later routers share, and what has changed since.  Routes have numbers (ids) that no change moves: the
+ * base holds those below base->n_routes, the delta says its own.
  *
  *     base    immutable, counted        id = index                            minus the dead
  *     delta   immutable, of this router id = delta->ids[index]                at most LB_DELTA_MAX routes
@@ -187,7 +187,7 @@ typedef struct lb_search {
     uint32_t route;                 /* that of `best`: its id */
     uint32_t n_maybes;              /* the least, in order */
     bool more;                      /* there are more maybes than these */
-    lb_maybe *maybes;               /* LB_N_MAYBES; NULL: one is enough to know */
+    lb_maybe *maybes;               /* LB_N_MAYBES of them */
 } lb_search;
 
 /* The least rank that holds, and the maybes before it. */

@@ -88,18 +88,21 @@ static bool add_peers(lb_builder *b, lb_predicate_kind kind, const lb_peers *pee
     bool ok = true;
     if (n == 0) return true;
     list_init(&list);
-    for (uint32_t i = 0; i < n && ok; i++) ok = lb_block_read(&peers[i], &block) && list_add(&list, &block, sizeof block);
+    for (uint32_t i = 0; i < n && ok; i++)
+        ok = lb_block_read(&peers[i], &block) && list_add(&list, &block, sizeof block);
     return add(b, kind, 0, list_keep(b, &list, ok));
 }
 
 static uint32_t sni_bits(const lb_flavor_rules *flavor) {
-    return (flavor->sni_by_scheme ? LB_SNI_BY_SCHEME : 0u) | (flavor->stream_sni_by_scheme ? LB_SNI_STREAM_BY_SCHEME : 0u);
+    return (flavor->sni_by_scheme ? LB_SNI_BY_SCHEME : 0u)
+           | (flavor->stream_sni_by_scheme ? LB_SNI_STREAM_BY_SCHEME : 0u);
 }
 
 static bool add_connection(lb_builder *b, const lb_route_spec *spec) {
     bool ok = add_ports(b, spec);
     if (ok && spec->n_schemes) ok = add(b, LB_PREDICATE_scheme, 0, keep_texts(b, spec->schemes, spec->n_schemes));
-    if (ok && spec->n_snis) ok = add(b, LB_PREDICATE_sni, sni_bits(b->plan->flavor), keep_texts(b, spec->snis, spec->n_snis));
+    if (ok && spec->n_snis)
+        ok = add(b, LB_PREDICATE_sni, sni_bits(b->plan->flavor), keep_texts(b, spec->snis, spec->n_snis));
     return ok && add_peers(b, LB_PREDICATE_source, spec->sources, spec->n_sources)
            && add_peers(b, LB_PREDICATE_destination, spec->destinations, spec->n_destinations);
 }
@@ -144,7 +147,8 @@ static bool add_conditions(lb_builder *b, lb_compiled *c) {
     for (uint32_t i = 0; i < c->spec->n_conditions; i++) {
         const lb_condition *condition = &c->spec->conditions[i];
         if (!lb_spec_condition_counts(c->spec, i)) continue;
-        if (!add(b, kind_of(condition, b->plan->flavor->kong), intern(b, condition->name), keep_value(b, condition))) return false;
+        lb_predicate_kind kind = kind_of(condition, b->plan->flavor->kong);
+        if (!add(b, kind, intern(b, condition->name), keep_value(b, condition))) return false;
         if (condition->kind == LB_CONDITION_HEADER) c->facts.n_headers++;
         else c->facts.n_query++;
     }
@@ -162,13 +166,12 @@ bool lb_compile_rule(lb_builder *b, lb_compiled *c, const lb_spec_host *host) {
     c->facts.n_methods = c->spec->n_methods;
     c->facts.n_connection = n_connection(c->spec);
     c->rule = mask;
-    bool regex = c->spec->path_type == LB_PATH_REGEX;
-    if (n_others == 0 && c->spec->n_conditions == 0 && c->facts.n_connection == 0 && !regex
-        && !(host && host->port)) return true;
+    bool regex = c->spec->path_type == LB_PATH_REGEX && !c->spec->stream, port = host && host->port;
+    if (n_others == 0 && c->spec->n_conditions == 0 && c->facts.n_connection == 0 && !regex && !port) return true;
     c->rule = LB_BARE_RULES + b->rules.n;
     uint32_t *first = lb_vec_push(&b->rules);
     if (!first) return false;
     *first = b->predicates.n;
     return add_methods(b, c->spec, mask) && add_connection(b, c->spec) && add_conditions(b, c)
-           && (!(host && host->port) || add_host_port(b, host)) && (!regex || add(b, LB_PREDICATE_path_regex, 0, c->spec->pattern));
+           && (!port || add_host_port(b, host)) && (!regex || add(b, LB_PREDICATE_path_regex, 0, c->spec->pattern));
 }

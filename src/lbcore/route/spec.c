@@ -99,7 +99,8 @@ static lb_status check_path(const lb_route_spec *spec, bool kong, lb_error *err)
     char *scratch = lb_alloc(2 * path.len);
     if (!scratch) return lb_no_memory(err, "path");
     bool template = spec->path_type == LB_PATH_TEMPLATE;
-    lb_status status = template ? check_template(path, scratch, scratch + path.len, err) : check_reading(path, scratch, err);
+    lb_status status = template ? check_template(path, scratch, scratch + path.len, err)
+                                : check_reading(path, scratch, err);
     lb_free(scratch);
     return status;
 }
@@ -322,7 +323,8 @@ bool lb_spec_condition_counts(const lb_route_spec *spec, uint32_t i) {
 
 static lb_status check_stream(const lb_route_spec *spec, lb_error *err) {
     const struct { const char *name; size_t n; } none[] = {
-        {"hosts", spec->n_hosts}, {"path", spec->path.len}, {"methods", spec->n_methods}, {"conditions", spec->n_conditions},
+        {"hosts", spec->n_hosts}, {"path", spec->path.len}, {"methods", spec->n_methods},
+        {"conditions", spec->n_conditions},
     };
     for (size_t i = 0; i < sizeof none / sizeof *none; i++)
         if (none[i].n > 0) return lb_fail(err, LB_ERR_CONFIG, none[i].name, "a route for streams has none");
