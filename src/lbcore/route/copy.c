@@ -75,7 +75,6 @@ static lb_route_spec put_spec(writer *w, const lb_route_spec *spec) {
 lb_specs *lb_specs_new(uint32_t capacity) {
     lb_specs *s = lb_alloc_zero(1, sizeof *s);
     if (!s) return NULL;
-    s->capacity = capacity;
     s->specs = lb_alloc_array(capacity, sizeof *s->specs);
     s->ties = lb_alloc_array(capacity, sizeof *s->ties);
     s->ids = lb_alloc_array(capacity, sizeof *s->ids);
@@ -102,6 +101,7 @@ bool lb_specs_add(lb_specs *s, const lb_route_spec *spec, uint32_t id, uint64_t 
     if (!w.base) return false;
     char **block = lb_vec_push(&s->blocks);                 /* there is room */
     *block = w.base;
+    s->n_bytes += size.lists + size.texts + sizeof *s->specs + sizeof *s->ties + sizeof *s->ids;
     s->specs[s->n] = put_spec(&w, spec);
     s->ids[s->n] = id;
     s->ties[s->n++] = tie;

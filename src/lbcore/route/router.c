@@ -48,6 +48,7 @@ static size_t n_words(uint32_t n_bits) { return ((size_t)n_bits + 63) / 64; }
 
 size_t lb_router_memory(const lb_router *r) {
     return sizeof *r + lb_tree_memory(r->base) + (r->delta ? lb_tree_memory(r->delta) : 0)
+           + (r->specs ? r->specs->n_bytes : 0)
            + (r->dead ? n_words(r->n_ids) * sizeof *r->dead : 0);
 }
 

@@ -157,7 +157,8 @@ struct lb_specs {
     lb_route_spec *specs;
     uint64_t *ties;
     uint32_t *ids;
-    uint32_t n, capacity;
+    uint32_t n;
+    size_t n_bytes;                 /* of all of them, copies included */
     lb_vec blocks;                  /* texts and lists, one block for each specification */
 };
 
