@@ -64,9 +64,9 @@ static inline bool naive_regex(lb_str p, lb_str text) {
 }
 
 /* The caller's part of a match: evaluate what is asked, go on. */
-static inline lb_outcome naive_drive(const lb_router *router, const lb_request *request, char *scratch, lb_matching *m,
+static inline lb_match_outcome naive_drive(const lb_router *router, const lb_request *request, char *scratch, lb_matching *m,
                                      lb_answer *answer) {
-    lb_outcome outcome = lb_router_begin(router, request, scratch, m, answer);
+    lb_match_outcome outcome = lb_router_begin(router, request, scratch, m, answer);
     while (outcome == LB_NEED_REGEX) {
         uint32_t verdicts = 0;
         if (m->n_questions == 0 || m->n_questions > LB_N_QUESTIONS || answer->route != LB_NONE) abort();
@@ -351,12 +351,12 @@ static inline bool naive_again(lb_str path, char *changed, char *scratch, lb_str
 }
 
 /* What lb_router_match() must say; *route is LB_NONE unless LB_FOUND. */
-static inline lb_outcome naive_match(const lb_route_spec *specs, uint32_t n, const lb_request *r, uint32_t *route) {
+static inline lb_match_outcome naive_match(const lb_route_spec *specs, uint32_t n, const lb_request *r, uint32_t *route) {
     size_t size = lb_scratch_size(r) + 1;
     char *memory = malloc(size * 4);
     const char *reason;
     lb_str path, query, authority, host, other_path;
-    lb_outcome outcome = LB_REFUSED;
+    lb_match_outcome outcome = LB_REFUSED;
     *route = LB_NONE;
     bool ok = naive_fields(r)
               && lb_normalise_target(r->method, r->target, memory, &path, &query, &authority, &reason)

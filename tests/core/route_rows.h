@@ -126,7 +126,7 @@ static inline int match_on(const lb_router *router, const ask *a, const wire *w,
     lb_request request = request_of(a, w, headers);
     static char scratch[4096];
     static lb_matching matching;
-    lb_outcome outcome = naive_drive(router, &request, scratch, &matching, answer);
+    lb_match_outcome outcome = naive_drive(router, &request, scratch, &matching, answer);
     CHECK((outcome == LB_FOUND) == (answer->route != LB_NONE));
     CHECK((outcome == LB_REFUSED) == (answer->reason != NULL));
     return outcome == LB_REFUSED ? REFUSED : outcome == LB_NO_ROUTE ? NONE : (int)answer->route;

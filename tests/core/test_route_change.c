@@ -56,7 +56,7 @@ static void check_asks(const model *m, lb_rng *rng) {
         if (lb_rng_below(rng, 2)) a.headers[0] = "H", a.headers[1] = lb_rng_below(rng, 2) ? "1" : "2";
         wire w = {.source = lb_rng_below(rng, 2) ? "10.1.1.1" : NULL};
         lb_request request = request_of(&a, &w, headers);
-        lb_outcome expected = naive_match(list, m->n, &request, &want);
+        lb_match_outcome expected = naive_match(list, m->n, &request, &want);
         if (want != LB_NONE) want = m->order[want];
         CHECK_EQ(naive_drive(m->router, &request, scratch, &matching, &answer), expected);
         CHECK_EQ(answer.route, want);

@@ -31,7 +31,7 @@ static uint64_t steps_of(const lb_router *router, const char *host, const char *
                           .headers = header, .n_headers = header != NULL};
     lb_answer answer;
     uint64_t before = lb_test_steps;
-    lb_outcome outcome = lb_router_match(router, &request, scratch, &answer);
+    lb_match_outcome outcome = lb_router_match(router, &request, scratch, &answer);
     if (want == NONE) CHECK_EQ(outcome, LB_NO_ROUTE);
     if (want >= 0) CHECK_EQ(answer.route, want);
     return lb_test_steps - before;

@@ -103,11 +103,11 @@ static void add_route(table *t, const char *line) {
 
 /* ---- requests --------------------------------------------------------------------------------------------------- */
 
-static lb_outcome drive(const table *t, const lb_request *request, lb_answer *answer) {
+static lb_match_outcome drive(const table *t, const lb_request *request, lb_answer *answer) {
     static char scratch[LINE];
     static lb_matching m;
     if (t->stream) return lb_router_match_stream(t->router, request, answer);
-    lb_outcome outcome = lb_router_begin(t->router, request, scratch, &m, answer);
+    lb_match_outcome outcome = lb_router_begin(t->router, request, scratch, &m, answer);
     while (outcome == LB_NEED_REGEX) {
         uint32_t verdicts = 0;
         for (uint32_t i = 0; i < m.n_questions; i++) verdicts |= (uint32_t)holds(t, &m.questions[i]) << i;
@@ -133,7 +133,7 @@ static int ask_line(const table *t, char *rest, int *want) {
             request.destination = (lb_str){text, (size_t)(at - text)}, request.destination_port = (uint16_t)atoi(at + 1);
         if (field[0] == 'F') headers[request.n_headers++] = (lb_header){{text, (size_t)(at - text)}, lb_str_of(at + 1)};
     }
-    lb_outcome outcome = drive(t, &request, &answer);
+    lb_match_outcome outcome = drive(t, &request, &answer);
     return outcome == LB_REFUSED ? REFUSED : outcome == LB_NO_ROUTE ? NONE : t->routes[answer.route];
 }
 

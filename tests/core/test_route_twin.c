@@ -118,8 +118,8 @@ static void compare(const lb_router *router, const lb_route_spec *specs, uint32_
     char scratch[512];
     uint32_t want_route;
     lb_request request = request_of(a, w, headers);
-    lb_outcome want = naive_match(specs, n, &request, &want_route);
-    lb_outcome got = naive_drive(router, &request, scratch, &matching, &answer);
+    lb_match_outcome want = naive_match(specs, n, &request, &want_route);
+    lb_match_outcome got = naive_drive(router, &request, scratch, &matching, &answer);
     if (got != want || answer.route != want_route)
         fprintf(stderr, "%s %s %s: got %d %u, want %d %u\n", a->method, a->host, a->target, got, answer.route, want,
                 want_route);

@@ -90,7 +90,7 @@ static void ask_others(const scene *s) {
         lb_answer first, second;
         if (lb_router_new(&router, s->specs, s->n, (lb_flavor)flavor, 11, NULL) != LB_OK) continue;
         char *scratch = malloc(lb_scratch_size(&s->request) + 1);
-        lb_outcome outcome = naive_drive(router, &s->request, scratch, &matching, &first);
+        lb_match_outcome outcome = naive_drive(router, &s->request, scratch, &matching, &first);
         ASSERT(naive_drive(router, &s->request, scratch, &matching, &second) == outcome && first.route == second.route);
         ASSERT((outcome == LB_FOUND) == (first.route < s->n));
         ASSERT(lb_router_match_stream(router, &s->request, &first) == LB_NO_ROUTE);
@@ -108,9 +108,9 @@ static void ask(scene *s) {
     char *scratch = malloc(size ? size : 1);
     lb_answer answer;
     uint32_t want;
-    lb_outcome expected = naive_match(s->specs, s->n, &s->request, &want);
+    lb_match_outcome expected = naive_match(s->specs, s->n, &s->request, &want);
     lb_matching matching;
-    lb_outcome got = naive_drive(router, &s->request, scratch, &matching, &answer);
+    lb_match_outcome got = naive_drive(router, &s->request, scratch, &matching, &answer);
     ASSERT(got == expected && answer.route == want);
     ASSERT((got == LB_REFUSED) == (answer.reason != NULL));
     ASSERT(got == LB_REFUSED || answer.path.len > 0);

@@ -309,7 +309,7 @@ cdef extern from "lbcore.h" nogil:
         const lb_header *headers
         uint32_t n_headers
 
-    ctypedef enum lb_outcome:
+    ctypedef enum lb_match_outcome:
         LB_NO_ROUTE
         LB_FOUND
         LB_REFUSED
@@ -328,4 +328,4 @@ cdef extern from "lbcore.h" nogil:
                             lb_error *err)
     void lb_router_free(lb_router *router)
     size_t lb_scratch_size(const lb_request *request)
-    lb_outcome lb_router_match(const lb_router *router, const lb_request *request, char *scratch, lb_answer *answer)
+    lb_match_outcome lb_router_match(const lb_router *router, const lb_request *request, char *scratch, lb_answer *answer)

@@ -89,7 +89,7 @@ cdef class Router:
         cdef lb_header *array = NULL
         cdef lb_request request
         cdef lb_answer answer
-        cdef lb_outcome outcome
+        cdef lb_match_outcome outcome
         memset(&request, 0, sizeof(request))
         bytes_of(method, &request.method)
         bytes_of(target, &request.target)

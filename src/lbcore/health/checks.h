@@ -47,7 +47,7 @@ typedef enum lb_check_change {
 } lb_check_change;
 
 /* Count an outcome by the limits (those of active or of passive checks). */
-lb_check_change lb_checks_count(const lb_check_limits *limits, lb_record *record, const lb_outcome *outcome);
+lb_check_change lb_checks_count(const lb_check_limits *limits, lb_record *record, const lb_match_outcome *outcome);
 
 /* By hand: the state, and all counters 0. */
 lb_check_change lb_checks_set(lb_record *record, bool healthy);

@@ -18,10 +18,10 @@ typedef enum lb_fault {
     LB_FAULT_TIMEOUT,
 } lb_fault;
 
-typedef struct lb_outcome {
+typedef struct lb_match_outcome {
     lb_verdict verdict;             /* the caller's word; by status and fault where it gave none */
     lb_fault fault;
     uint16_t status;                /* 100..599 of HTTP; 0: none */
-} lb_outcome;
+} lb_match_outcome;
 
 #endif

@@ -52,7 +52,7 @@ extern const lb_outlier lb_outlier_off;
 lb_status lb_outlier_check(const lb_outlier *rule, lb_error *err);
 
 /* Count one outcome.  Which detector asks for the target's ejection now; LB_CAUSE_NONE: none does. */
-lb_cause lb_outlier_count(const lb_outlier *rule, lb_record *record, const lb_outcome *outcome, uint64_t now_ns);
+lb_cause lb_outlier_count(const lb_outlier *rule, lb_record *record, const lb_match_outcome *outcome, uint64_t now_ns);
 
 /* May one more of n_targets be ejected while n_ejected are? */
 bool lb_outlier_may(const lb_outlier *rule, uint32_t n_ejected, uint32_t n_targets);

@@ -143,12 +143,12 @@ static const char *ask(lb_matching *m, const lb_search *s) {
 static const char two_routes[] = "the path holds %2F or %5C, and reading them as \"/\" would give another route";
 static const lb_rank nothing_settled = {0, 0};
 
-static lb_outcome refuse(const char *reason, lb_answer *answer) {
+static lb_match_outcome refuse(const char *reason, lb_answer *answer) {
     *answer = (lb_answer){.route = LB_NONE, .reason = reason};
     return LB_REFUSED;
 }
 
-static lb_outcome conclude(const lb_matching *m, uint32_t route, lb_answer *answer) {
+static lb_match_outcome conclude(const lb_matching *m, uint32_t route, lb_answer *answer) {
     *answer = (lb_answer){.route = route, .path = m->path, .query = m->query, .host = m->host};
     return route == LB_NONE ? LB_NO_ROUTE : LB_FOUND;
 }
@@ -178,7 +178,7 @@ static void read_first_again(lb_matching *m) {
 }
 
 /* From a search on, or from the route of this reading if it is known. */
-static lb_outcome go_on(lb_matching *m, bool known, lb_answer *answer) {
+static lb_match_outcome go_on(lb_matching *m, bool known, lb_answer *answer) {
     const char *refused = NULL;
     for (;; known = false) {
         if (!known && !search(m, &refused)) break;
@@ -229,7 +229,7 @@ static const char *read_request(lb_matching *m) {
     return m->second ? lb_read_again(reading.path, m->scratch, &m->path) : NULL;
 }
 
-lb_outcome lb_router_begin(const lb_router *router, const lb_request *request, char *scratch, lb_matching *m,
+lb_match_outcome lb_router_begin(const lb_router *router, const lb_request *request, char *scratch, lb_matching *m,
                            lb_answer *answer) {
     m->router = router;
     m->request = request;
@@ -242,7 +242,7 @@ lb_outcome lb_router_begin(const lb_router *router, const lb_request *request, c
     return go_on(m, false, answer);
 }
 
-lb_outcome lb_router_resume(lb_matching *m, uint32_t verdicts, lb_answer *answer) {
+lb_match_outcome lb_router_resume(lb_matching *m, uint32_t verdicts, lb_answer *answer) {
     for (uint32_t i = 0; i < m->n_ways; i++) {
         if (m->ways[i].needs & ~verdicts) continue;
         m->best = m->ways[i].route;
@@ -252,12 +252,12 @@ lb_outcome lb_router_resume(lb_matching *m, uint32_t verdicts, lb_answer *answer
     return go_on(m, !m->more, answer);
 }
 
-lb_outcome lb_router_match(const lb_router *router, const lb_request *request, char *scratch, lb_answer *answer) {
+lb_match_outcome lb_router_match(const lb_router *router, const lb_request *request, char *scratch, lb_answer *answer) {
     lb_matching matching;
     return lb_router_begin(router, request, scratch, &matching, answer);
 }
 
-lb_outcome lb_router_match_stream(const lb_router *router, const lb_request *request, lb_answer *answer) {
+lb_match_outcome lb_router_match_stream(const lb_router *router, const lb_request *request, lb_answer *answer) {
     lb_seen seen = {.request = request, .stream = true};
     lb_search search = {.seen = &seen};
     lb_search_streams(router, &search);

@@ -106,7 +106,7 @@ typedef struct lb_request {
     uint16_t source_port, destination_port;
 } lb_request;
 
-typedef enum lb_outcome { LB_NO_ROUTE = 0, LB_FOUND, LB_REFUSED, LB_NEED_REGEX } lb_outcome;
+typedef enum lb_match_outcome { LB_NO_ROUTE = 0, LB_FOUND, LB_REFUSED, LB_NEED_REGEX } lb_match_outcome;
 
 typedef struct lb_answer {
     uint32_t route;                 /* LB_FOUND: index into the specs, else LB_NONE */
@@ -155,14 +155,14 @@ static inline size_t lb_scratch_size(const lb_request *request) { return request
 
 /* Match.  `scratch` has lb_scratch_size() bytes and must outlive *answer.  LB_NEED_REGEX, with no route: a pattern has
  * to be asked, which lb_router_begin() is for. */
-lb_outcome lb_router_match(const lb_router *router, const lb_request *request, char *scratch, lb_answer *answer);
+lb_match_outcome lb_router_match(const lb_router *router, const lb_request *request, char *scratch, lb_answer *answer);
 
 /* Match a connection by scheme ("tcp", "tls", "udp"), port, SNI, source and destination, with the routes that have
  * `stream`.  The rest of the request is not read; answer->route alone is set.  LB_FOUND or LB_NO_ROUTE.
  * Order (gateway_api, ingress): most characters in an SNI that is exact, then in an SNI; has a port; longest prefix of
  * the source, then of the destination; has a source port, a destination port; then that of the routes.  Where a list
  * says several, the one of the least counts. */
-lb_outcome lb_router_match_stream(const lb_router *router, const lb_request *request, lb_answer *answer);
+lb_match_outcome lb_router_match_stream(const lb_router *router, const lb_request *request, lb_answer *answer);
 
 /* ---- regular expressions: the caller evaluates them, the match goes on --------------------------------------
  *
@@ -206,11 +206,11 @@ typedef struct lb_matching {
 } lb_matching;
 
 /* As lb_router_match().  *matching needs no initial value; it and all arguments must outlive the last resume. */
-lb_outcome lb_router_begin(const lb_router *router, const lb_request *request, char *scratch, lb_matching *matching,
+lb_match_outcome lb_router_begin(const lb_router *router, const lb_request *request, char *scratch, lb_matching *matching,
                            lb_answer *answer);
 
 /* Go on after LB_NEED_REGEX. */
-lb_outcome lb_router_resume(lb_matching *matching, uint32_t verdicts, lb_answer *answer);
+lb_match_outcome lb_router_resume(lb_matching *matching, uint32_t verdicts, lb_answer *answer);
 
 /* ---- templates: what "{name}" stands for --------------------------------------------------------------------- */
 
