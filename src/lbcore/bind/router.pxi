@@ -146,7 +146,7 @@ cdef class Router:
         cdef lb_request request
         cdef lb_answer answer
         cdef lb_match_outcome outcome
-        request.headers, request.n_headers = NULL, 0
+        memset(&request, 0, sizeof(request))
         bytes_of(method, &request.method)
         bytes_of(target, &request.target)
         if host is None:
@@ -228,6 +228,8 @@ cdef int pool_new(route_pool *pool, list conditions, list hosts, Yielder yielder
     pool.conditions = pool.condition = <lb_condition *>lb_alloc_array(n_conditions, sizeof(lb_condition))
     if not pool.specs or not pool.texts or not pool.conditions:
         raise MemoryError()
+    memset(pool.specs, 0, n * sizeof(lb_route_spec))
+    memset(pool.conditions, 0, n_conditions * sizeof(lb_condition))
     for i in range(n):
         try:
             fill(pool, conditions[i], None if hosts is None else hosts[i])
