@@ -101,22 +101,26 @@ static void score_run(const uint32_t *restrict in_flight, const float *restrict 
     for (uint32_t i = 0; i < n; i++) score[i] = score_at(in_flight[i], gain, inverse[i], ratio[i]);
 }
 
-static void score_among(const run *r, const float *inverse, float gain, float *score) {
-    for (uint32_t i = 0; i < r->n; i++)
-        score[i] = score_at(lb_counter_read(&r->in_flight[i]), gain, inverse[i], lb_factor_read(&r->ratio[i]));
+static uint32_t score_all(const state *s, float *score) {
+    if (s->n_runs == 0) memcpy(score, s->inverse, s->n_cells * sizeof *score);
+    for (const run *r = s->run; r < s->run + s->n_runs; r++)
+        score_run((const uint32_t *)r->in_flight, (const float *)r->ratio, s->inverse + r->first, s->gain, r->n,
+                  score + r->first);
+    return s->n_cells;
 }
 
-/* All cells, then +inf to the end of a block.  Returns the number of both. */
-static uint32_t score_all(const state *s, bool among, scores *out) {
-    uint32_t n = s->n_cells;
-    if (s->n_runs == 0) memcpy(out->value, s->inverse, n * sizeof *out->value);
-    for (const run *r = s->run; r < s->run + s->n_runs; r++) {
-        const float *inverse = s->inverse + r->first;
-        float *score = out->value + r->first;
-        if (among) score_among(r, inverse, s->gain, score);
-        else score_run((const uint32_t *)r->in_flight, (const float *)r->ratio, inverse, s->gain, r->n, score);
-    }
-    for (uint32_t i = 0; i < LB_LANES; i++) out->value[n + i] = INFINITY;
+static uint32_t score_among(const state *s, float *score) {
+    if (s->n_runs == 0) memcpy(score, s->inverse, s->n_cells * sizeof *score);
+    for (const run *r = s->run; r < s->run + s->n_runs; r++)
+        for (uint32_t i = 0, cell = r->first; i < r->n; i++, cell++)
+            score[cell] = score_at(lb_counter_read(&r->in_flight[i]), s->gain, s->inverse[cell],
+                                   lb_factor_read(&r->ratio[i]));
+    return s->n_cells;
+}
+
+/* +inf to the end of a block.  Returns the number of both. */
+static uint32_t fill_up(float *score, uint32_t n) {
+    for (uint32_t i = 0; i < LB_LANES; i++) score[n + i] = INFINITY;
     return (n + LB_LANES - 1) / LB_LANES * LB_LANES;
 }
 
@@ -142,11 +146,11 @@ static uint32_t in_turn(const state *s, uint32_t from, uint32_t step) {
         if (s->member[cell] != LB_NONE && step-- == 0) return cell;
 }
 
-static uint32_t scan(const state *s, const lb_view *view, uint32_t from, const lb_ask *ask) {
-    uint32_t step = ask->step;
+static uint32_t scan(const state *s, const lb_view *view, uint32_t from, uint32_t step, bool among) {
     if (step >= STEPS || step >= view->n_usable) return in_turn(s, from, step % view->n_usable);
     scores score;
-    int32_t least = lb_least(score.bits, score_all(s, ask->kept != NULL, &score));
+    uint32_t n = among ? score_among(s, score.value) : score_all(s, score.value);
+    int32_t least = lb_least(score.bits, fill_up(score.value, n));
     uint32_t cell = lb_find(score.bits, least, from, s->n_cells);
     if (cell == s->n_cells) cell = lb_find(score.bits, least, 0, from);
     for (; step > 0; step--) cell = following(s, score.bits, from, cell);
@@ -171,10 +175,10 @@ static uint32_t pick(void *st, const lb_view *view, const lb_ask *ask) {
     state *s = st;
     if (view->n_usable == 0) return LB_NONE;
     if (s->draws.table) return lb_draws_pick(&s->draws, view, ask, DRAWS, lighter, s);
-    if (ask->peek) return s->member[scan(s, view, lb_counter_read(&s->next), ask)];
+    if (ask->peek) return s->member[scan(s, view, lb_counter_read(&s->next), ask->step, ask->kept)];
     uint32_t *from = ask->kept ? ask->kept->place : &s->from;
     if (ask->step == 0) *from = lb_counter_read(&s->next);
-    uint32_t cell = scan(s, view, *from, ask), member = s->member[cell];
+    uint32_t cell = scan(s, view, *from, ask->step, ask->kept), member = s->member[cell];
     lb_counter_write(&s->next, cell + 1 == s->n_cells ? 0 : cell + 1);
     lb_counter_write(&s->next_slot, place_of(view, member) + 1);
     return member;

@@ -21,7 +21,7 @@ typedef lb_choice choice;
 
 /* ceil(bound * (in flight + 1) * weight / total) + margin.  Counts are cut at 2^28, so that products fit 64 bits. */
 static uint64_t bound_of(const lb_upstream *up, const lb_view *view, uint32_t i) {
-    uint64_t all = lb_word_glance(&up->in_flight) + lb_word_glance(&up->others) + 1, calls = all < 1u << 28 ? all : 1u << 28, total = view->total_weight;
+    uint64_t all = lb_upstream_counted(up) + 1, calls = all < 1u << 28 ? all : 1u << 28, total = view->total_weight;
     uint64_t whole = calls * view->weight[i] / total, rest = calls * view->weight[i] % total;
     uint64_t permille = up->spec.limits.bound_permille;
     uint64_t parts = whole * permille + (rest * permille + total - 1) / total;
@@ -103,7 +103,7 @@ static uint32_t rest(const choice *c, uint32_t from) {
     return LB_NONE;
 }
 
-static uint32_t walk(const choice *c) {
+static inline uint32_t walk(const choice *c) {
     const lb_policy *policy = c->up->spec.policy;
     lb_walk walk = {.key = *c->want->key, .rng = c->rng, .peek = c->peek};
     for (; walk.step < MOST_STEPS; walk.step++) {
@@ -116,7 +116,7 @@ static uint32_t walk(const choice *c) {
 
 /* At most k steps of a schedule, as its bound says; the turns are spent.  The place of the rest is drawn from the
  * generator as it was before: a policy that is only peeked at leaves it there. */
-static uint32_t schedule(const choice *c) {
+static inline uint32_t schedule(const choice *c) {
     const lb_policy *policy = c->up->spec.policy;
     const lb_view *view = c->group->view;
     lb_ask ask = {.rng = c->rng, .kept = c->kept, .peek = c->peek};
@@ -131,8 +131,6 @@ static uint32_t schedule(const choice *c) {
     return rest(c, lb_rng_below(&before, view->n_usable));
 }
 
-static uint32_t ask_policy(const choice *c) { return c->up->spec.policy->walk ? walk(c) : schedule(c); }
-
 /* A place among the usable, by weight (total_weight is far below 2^64: the bias is none to speak of). */
 static uint32_t draw_place(const lb_view *view, lb_rng *rng) {
     uint64_t left = lb_rng_next(rng) % view->total_weight;
@@ -141,14 +139,18 @@ static uint32_t draw_place(const lb_view *view, lb_rng *rng) {
     return place;
 }
 
-/* Beside other threads, of a policy that writes. */
-static uint32_t ask_in_turn(choice *c) {
+static inline uint32_t ask_policy(const choice *c) { return c->up->spec.policy->walk ? walk(c) : schedule(c); }
+
+/* Beside other threads: one by one where the policy writes. */
+static uint32_t ask_among(choice *c) {
     const lb_policy *policy = c->up->spec.policy;
+    void *state = c->group->policy_state;
+    if (lb_policy_is_pure(policy, state)) return ask_policy(c);
     const lb_view *view = c->group->view;
-    lb_replay *replay = policy->replay ? policy->replay(c->group->policy_state) : NULL;
     uint32_t is = lb_gate_enter(&c->group->gate);
     if (is == LB_GATE_CLOSED)
         return rest(c, policy->walk ? (uint32_t)(hash_of(c) % view->n_usable) : draw_place(view, c->rng));
+    lb_replay *replay = policy->replay ? policy->replay(state) : NULL;
     c->replay = is == LB_GATE_REPLAYS ? replay : NULL;
     uint32_t i = ask_policy(c);
     c->replay = NULL;
@@ -159,9 +161,9 @@ static uint32_t ask_in_turn(choice *c) {
 static uint32_t choose_in(choice *c, lb_group *group) {
     c->group = group;
     if (group->view->n_usable == 0) return LB_NONE;
-    bool free = !c->kept || lb_policy_is_pure(c->up->spec.policy, group->policy_state);
-    c->place = free ? ask_policy(c) : ask_in_turn(c);
-    return c->place == LB_NONE ? LB_NONE : lb_view_origin(group->view, c->place);
+    uint32_t i = c->kept ? ask_among(c) : ask_policy(c);
+    c->place = i;
+    return i == LB_NONE ? LB_NONE : lb_view_origin(group->view, i);
 }
 
 /* ---- which group ------------------------------------------------------------------------------------------------ */
@@ -247,7 +249,7 @@ static void begin_receipt(const choice *c, lb_scope *scope) {
     *c->want->receipt = (lb_receipt){.runner_up = two[1]};
 }
 
-uint32_t lb_choose(choice *c, lb_scope *scope) {
+static inline uint32_t choose(choice *c, lb_scope *scope) {
     if (!is_answerable(c, scope)) return LB_NONE;
     lb_receipt *receipt = c->want->receipt;
     if (receipt) begin_receipt(c, scope);
@@ -256,14 +258,16 @@ uint32_t lb_choose(choice *c, lb_scope *scope) {
     return member;
 }
 
+uint32_t lb_choose(choice *c, lb_scope *scope) { return choose(c, scope); }
+
 /* The writer's. */
-static choice begin_choice(lb_upstream *up, const lb_want *want) {
+static inline choice begin_choice(lb_upstream *up, const lb_want *want) {
     return (choice){.up = up, .want = want, .rng = &up->rng, .now_ns = up->told_ns, .rough = up->rough};
 }
 
 static uint32_t choose_now(lb_upstream *up, const lb_want *want) {
     choice c = begin_choice(up, want);
-    return lb_choose(&c, scope_of(up, want));
+    return choose(&c, scope_of(up, want));
 }
 
 static uint32_t candidates_now(lb_upstream *up, const lb_want *want, uint32_t *out, uint32_t n) {

@@ -199,7 +199,8 @@ struct lb_upstream {
     lb_upstream_hot hot;            /* first: see lb_upstream_is_replaying() */
     lb_picture *picture;
     lb_state *state;
-    lb_word in_flight;              /* over all slots; where nothing is bounded, but for what readers have counted */
+    lb_word in_flight;              /* over all slots, begun less ended by the writer */
+    lb_word among;                  /* by readers: where calls are bounded, and of those that are gone */
     const lb_policy *chooser;       /* among groups: round_robin */
     bool plain;                     /* one group, no limits: a pick is the policy's */
     bool bounded;
@@ -232,10 +233,14 @@ struct lb_upstream {
     lb_word era;                    /* from 1; goes up with each picture that is retired */
 };
 
-/* One call more, or less (UINT64_MAX), of the writer's. */
+/* One call more, or less (UINT64_MAX), of the writer's, who alone writes the word. */
 static inline void lb_upstream_count(lb_upstream *up, uint64_t n) {
-    if (up->readers) lb_word_add(&up->in_flight, n);
-    else lb_word_note(&up->in_flight, lb_word_glance(&up->in_flight) + n);
+    lb_word_note(&up->in_flight, lb_word_glance(&up->in_flight) + n);
+}
+
+/* Calls of all, where they are bounded; else without those that readers count for themselves. */
+static inline uint64_t lb_upstream_counted(const lb_upstream *up) {
+    return lb_word_glance(&up->in_flight) + lb_word_glance(&up->others) + lb_word_glance(&up->among);
 }
 
 /* A call of the writer's has ended; false: it did not count.  A slot that is left with it may still be chosen by a reader in

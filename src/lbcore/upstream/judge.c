@@ -176,7 +176,7 @@ static bool changes_nothing(const lb_upstream *up, uint32_t slot, const lb_repor
            && !lb_word_glance(&record->streaks) && !lb_word_glance(&record->trial);
 }
 
-void lb_judge(const lb_teller *by, lb_call *call, const lb_report *report, uint64_t now_ns) {
+static inline void judge(const lb_teller *by, lb_call *call, const lb_report *report, uint64_t now_ns) {
     lb_upstream *up = by->up;
     lb_verdict verdict = lb_outcome_verdict(&report->outcome);
     if (verdict == LB_FAILURE || (verdict == LB_SUCCESS && up->spec.policy->observe))
@@ -188,9 +188,13 @@ void lb_judge(const lb_teller *by, lb_call *call, const lb_report *report, uint6
     if (report->pause_ns) pause_for(by, call->slot, report, now_ns);
 }
 
+void lb_judge(const lb_teller *by, lb_call *call, const lb_report *report, uint64_t now_ns) {
+    judge(by, call, report, now_ns);
+}
+
 void lb_upstream_report(lb_upstream *up, lb_call *call, const lb_report *report, uint64_t now_ns) {
     const lb_seat *seat = lb_seat_of(up->state, call->slot);
     if (lb_counter_read(&seat->generation) != call->generation || lb_flag_read(&seat->leaving)) return;
     now_ns = lb_upstream_tend(up, now_ns);
-    lb_judge(&(lb_teller){up, NULL, up->picture}, call, report, now_ns);
+    judge(&(lb_teller){up, NULL, up->picture}, call, report, now_ns);
 }

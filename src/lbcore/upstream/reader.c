@@ -198,7 +198,7 @@ static void part(lb_upstream *up, lb_reader *reader) {
     lb_reader **at = &up->readers;
     while (*at != reader) at = &(*at)->next;
     hear(up, reader);
-    lb_upstream_count(up, lb_word_glance(&reader->calls));
+    lb_word_add(&up->among, lb_word_glance(&reader->calls));
     *at = reader->next;
     if (!up->readers) fold_all(up);
     (void)lb_upstream_reclaim(up);
@@ -267,7 +267,7 @@ bool lb_reader_pick(lb_reader *reader, uint64_t now_ns, lb_chosen *out) {
 /* ---- calls ------------------------------------------------------------------------------------------------------ */
 
 static void count(lb_reader *reader, uint64_t n) {
-    if (reader->up->bounded) lb_word_add(&reader->up->in_flight, n);
+    if (reader->up->bounded) lb_word_add(&reader->up->among, n);
     else lb_word_note(&reader->calls, lb_word_glance(&reader->calls) + n);
 }
 

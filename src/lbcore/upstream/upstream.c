@@ -276,7 +276,7 @@ lb_state *lb_upstream_state(const lb_upstream *up) { return up->state; }
 const void *lb_upstream_policy_state(const lb_upstream *up) { return up->picture->scope[0].group[0].policy_state; }
 
 uint64_t lb_upstream_in_flight(const lb_upstream *up) {
-    return lb_word_glance(&up->in_flight) + lb_word_glance(&up->others) + lb_readers_in_flight(up);
+    return lb_upstream_counted(up) + lb_readers_in_flight(up);
 }
 
 bool lb_upstream_next_event(lb_upstream *up, lb_event *out, uint64_t *dropped) {
