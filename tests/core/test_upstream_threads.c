@@ -211,7 +211,8 @@ static void *reload(void *context) {
 
 static lb_upstream_spec spec_for(const lb_policy *policy) {
     lb_upstream_spec spec = spec_of(policy);
-    if (strncmp(policy->name, "hash", 4) == 0 && policy->params) spec.param[strcmp(policy->name, "hash") ? 2 : 0] = 1009;
+    for (uint32_t i = 0; policy->params && policy->params[i].name; i++)
+        if (strcmp(policy->params[i].name, "slots") == 0) spec.param[i] = 1009;         /* builds are short */
     spec.health.outlier = ejecting(3, 40, 50000, 400000);
     spec.health.outlier.half_open = 2;
     spec.health.outlier.half_open_successes = 2;
