@@ -372,22 +372,23 @@ static void a_slot_waits_for_who_may_choose_it(void) {
     fleet f = {0};
     add_targets(&f, 4, 0);
     lb_upstream *up = upstream_named("first", &f);
+    add_targets(&f, 1, 0);
     lb_reader *reader = reader_of(up, 1);
     lb_chosen got;
     lb_call call;
     (void)lb_reader_enter(reader);
     uint32_t slot = slot_of(up, 0);
     CHECK_EQ(lb_upstream_update(up, f.target + 1, 2, 0, NULL), LB_OK);          /* 0 and 3 are gone */
-    CHECK_EQ(lb_upstream_update(up, f.target + 1, 3, 0, NULL), LB_OK);          /* 3 is back */
-    for (uint32_t i = 0; i < 3; i++) CHECK(slot_of(up, i) != slot);
+    CHECK_EQ(lb_upstream_update(up, f.target + 1, 4, 0, NULL), LB_OK);          /* 3 is back, and another */
+    for (uint32_t i = 0; i < 4; i++) CHECK(slot_of(up, i) != slot);
     CHECK(lb_reader_begin(reader, &(lb_want){0}, 0, &got, &call) && call.slot == slot);
     CHECK_EQ(lb_generation_of(lb_upstream_state(up), slot), call.generation);
     lb_reader_leave(reader);
     CHECK_EQ(lb_upstream_reclaim(up), 0);
-    CHECK_EQ(lb_upstream_update(up, f.target + 1, 3, 0, NULL), LB_OK);          /* its call is open */
+    CHECK_EQ(lb_upstream_update(up, f.target + 1, 4, 0, NULL), LB_OK);          /* its call is open */
     CHECK_EQ(lb_generation_of(lb_upstream_state(up), slot), call.generation);
     lb_reader_release(reader, &call);
-    CHECK_EQ(lb_upstream_update(up, f.target, 4, 0, NULL), LB_OK);
+    CHECK_EQ(lb_upstream_update(up, f.target, 5, 0, NULL), LB_OK);
     CHECK(lb_generation_of(lb_upstream_state(up), slot) != call.generation);
     lb_report report = {.outcome = {.verdict = LB_FAILURE}};
     lb_reader_report(reader, &call, &report, 0);        /* late: nobody is to blame */

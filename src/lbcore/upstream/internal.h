@@ -326,6 +326,8 @@ uint64_t lb_readers_in_flight(const lb_upstream *up);   /* what they have counte
 /* The picture is replaced: free it, or have it wait. */
 void lb_picture_retire(lb_upstream *up, lb_picture *picture);
 
+void lb_pictures_reclaim(lb_upstream *up);              /* all that nobody is in */
+
 /* Before the writer builds from the picture's states (NULL: there is none), and after it has failed. */
 void lb_gates_close(lb_upstream *up, lb_picture *picture);
 void lb_gates_reopen(lb_upstream *up, lb_picture *picture);

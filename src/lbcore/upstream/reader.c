@@ -81,6 +81,14 @@ uint32_t lb_upstream_reclaim(lb_upstream *up) {
     return up->n_retired;
 }
 
+/* All that nobody is in, where that cannot be many: slices are for who comes by often. */
+void lb_pictures_reclaim(lb_upstream *up) {
+    for (uint32_t before = LB_NONE, left = up->n_retired; left && left < before;) {
+        before = left;
+        left = lb_upstream_reclaim(up);
+    }
+}
+
 void lb_picture_retire(lb_upstream *up, lb_picture *picture) {
     picture->era = atomic_fetch_add(&up->era, 1);
     picture->next = NULL;
@@ -201,7 +209,7 @@ static void part(lb_upstream *up, lb_reader *reader) {
     lb_word_add(&up->among, lb_word_glance(&reader->calls));
     *at = reader->next;
     if (!up->readers) fold_all(up);
-    (void)lb_upstream_reclaim(up);
+    lb_pictures_reclaim(up);
 }
 
 void lb_reader_free(lb_reader *reader) {
