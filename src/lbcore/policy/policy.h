@@ -121,8 +121,8 @@ typedef struct lb_policy {
     /* The hash of a key by which peers also choose the priority level.  NULL: XXH64 of the text. */
     uint64_t (*hash)(const void *state, const lb_key *key);
 
-    /* Threads.  pure: pick() or walk() writes nothing but what it is handed, and relaxed words: any number of threads may
-     * ask at once.  is_pure: for policies whose state decides; NULL: `pure` says it.  Of the others readers take turns:
+    /* Threads.  pure: pick() or walk() writes nothing but what it is handed, and relaxed words, and a walk() draws nothing:
+     * any number of threads may ask at once.  is_pure: for policies whose state decides; NULL: `pure` says it.  Of the others readers take turns:
      * upstream/gate.h. */
     bool pure;
     bool (*is_pure)(const void *state);

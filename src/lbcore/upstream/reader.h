@@ -27,7 +27,8 @@
  *          calls: several may choose the same least loaded target.  limits.in_flight and bounds hold all the same where
  *          lb_reader_begin() counts; the share that may be ejected at once may be passed by one target for each reader
  *          that ejects at the very moment of a new picture.
- * Not      Retry budgets, sessions, splits and forks: the writer's.  A process that forks frees its readers before.
+ * Not      Retry budgets, sessions, splits and forks: the writer's.  A process that forks frees its readers before.  A subset is
+ *          freed when no reader is asked for it any more.
  * Cost     enter and leave: one atomic exchange and one store.  A subset is found in O(number of subsets).
  */
 #ifndef LBCORE_UPSTREAM_READER_H
