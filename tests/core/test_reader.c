@@ -182,6 +182,33 @@ static void a_keyed_policy_wants_a_key(void) {
     lb_upstream_free(up);
 }
 
+/* While the writer builds from a schedule nobody writes it: picks are draws by weight, or places that the key says. */
+static void behind_a_closed_gate_picks_are_drawn(void) {
+    static const char *const names[] = {"round_robin", "smooth_nginx", "ketama_nginx"};
+    fleet f = {0};
+    add_targets(&f, 3, 0);
+    for (uint32_t i = 0; i < 3; i++) f.target[i].weight = 1 + i;
+    for (uint32_t k = 0; k < 3; k++) {
+        lb_upstream_spec spec = spec_of(policy_named(names[k]));
+        pair p = pair_of(&spec, &f);
+        uint32_t of[3] = {0};
+        check_same(&p, (lb_want){0}, 2);
+        lb_gates_close(p.up, p.up->picture);
+        for (uint32_t i = 0; i < 6000; i++) {
+            lb_key key = key_of(i / 2);
+            lb_chosen got, again;
+            CHECK(lb_reader_choose(p.reader, &(lb_want){.key = &key}, 0, &got));
+            of[got.member]++;
+            if (k < 2) continue;
+            CHECK(lb_reader_choose(p.reader, &(lb_want){.key = &key}, 0, &again) && again.member == got.member);
+        }
+        for (uint32_t i = 0; i < 3; i++) CHECK(of[i] > (k < 2 ? 900u * (1 + i) : 1700) && of[i] < (k < 2 ? 1100u * (1 + i) : 2300));
+        lb_gates_reopen(p.up, p.up->picture);
+        check_same(&p, (lb_want){0}, 40);               /* as if nothing had been */
+        free_pair(&p);
+    }
+}
+
 /* ---- limits ----------------------------------------------------------------------------------------------------- */
 
 static void limits_hold(void) {
@@ -441,6 +468,7 @@ int main(void) {
     RUN(a_receipt_says_the_same);
     RUN(turns_of_readers_are_taken_turns);
     RUN(a_keyed_policy_wants_a_key);
+    RUN(behind_a_closed_gate_picks_are_drawn);
     RUN(limits_hold);
     RUN(bounds_count_the_calls_of_all_readers);
     RUN(a_report_takes_a_target_out);

@@ -35,6 +35,7 @@ typedef struct scene {
     lb_upstream *up;
     pthread_mutex_t lock;           /* the writer's */
     uint32_t n_updates, n_picks;    /* to be made, by each picker */
+    uint32_t limit;                 /* calls on one target; 0: any number */
     lb_word now_ns;
     lb_flag over;                   /* the writer has made its updates */
     lb_word picked, begun, without;
@@ -87,6 +88,8 @@ static bool choose(cast *c, lb_call *call) {
     bool found = call ? lb_reader_begin(c->reader, &want, now(c->s), &got, call)
                       : lb_reader_choose(c->reader, &want, 0, &got);
     if (found) check_belongs(view, &got);
+    if (found && call && c->s->limit)
+        CHECK(lb_counter_read(lb_in_flight(lb_upstream_state(c->s->up), call->slot)) <= c->s->limit);
     lb_reader_leave(c->reader);
     lb_word_add(found ? call ? &c->s->begun : &c->s->picked : &c->s->without, 1);
     return found;
@@ -223,12 +226,12 @@ static lb_upstream_spec spec_for(const lb_policy *policy) {
     return spec;
 }
 
-static void begin_scene(scene *s, uint32_t limit) {
+static void begin_scene(scene *s) {
     lb_target_spec target[POOL];
     lb_upstream_spec spec = spec_for(s->policy);
     lb_rng rng;
     lb_rng_seed(&rng, SEED + 1);
-    spec.limits.in_flight = limit;
+    spec.limits.in_flight = s->limit;
     for (uint32_t i = 0; i < POOL; i++) snprintf(s->address[i], sizeof s->address[i], "10.1.0.%u:80", i);
     s->present = new_generation(1);
     pthread_mutex_init(&s->lock, NULL);
@@ -255,8 +258,8 @@ static void end_scene(scene *s) {
 }
 
 static void play(const char *policy, uint32_t n_updates, uint32_t n_picks, uint32_t limit) {
-    scene s = {.policy = policy_named(policy), .n_updates = n_updates, .n_picks = n_picks};
-    begin_scene(&s, limit);
+    scene s = {.policy = policy_named(policy), .n_updates = n_updates, .n_picks = n_picks, .limit = limit};
+    begin_scene(&s);
     cast picker[PICKERS + 1];
     pthread_t thread[PICKERS + 2];
     for (uint32_t i = 0; i <= PICKERS; i++) {
