@@ -214,8 +214,11 @@ static void *reload(void *context) {
 
 static lb_upstream_spec spec_for(const lb_policy *policy) {
     lb_upstream_spec spec = spec_of(policy);
-    for (uint32_t i = 0; policy->params && policy->params[i].name; i++)
+    for (uint32_t i = 0; policy->params && policy->params[i].name; i++) {
         if (strcmp(policy->params[i].name, "slots") == 0) spec.param[i] = 1009;         /* builds are short */
+        if (strcmp(policy->params[i].name, "hash_balance_factor") == 0 && strcmp(policy->name, "maglev") == 0)
+            spec.param[i] = 120;                                                        /* a bound of its own: it writes */
+    }
     spec.health.outlier = ejecting(3, 40, 50000, 400000);
     spec.health.outlier.half_open = 2;
     spec.health.outlier.half_open_successes = 2;
@@ -285,8 +288,8 @@ static void the_usual_policies(void) {
 
 /* And those that wait for each other, or have a bound. */
 static void policies_that_write(void) {
-    static const char *const names[] = {"smooth_nginx", "edf", "ketama_nginx", "chash_haproxy", "leastconn_haproxy", "peak_ewma",
-                                        "hash_bounded"};
+    static const char *const names[] = {"smooth_nginx", "edf", "ketama_nginx", "chash_haproxy", "map_haproxy", "maglev",
+                                        "leastconn_haproxy", "peak_ewma", "hash_bounded"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) play(names[i], 100, 5000, 0);
     play("round_robin", 100, 5000, 2);
 }

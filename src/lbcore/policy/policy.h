@@ -122,8 +122,9 @@ typedef struct lb_policy {
     uint64_t (*hash)(const void *state, const lb_key *key);
 
     /* Threads.  pure: pick() or walk() writes nothing but what it is handed, and relaxed words, and a walk() draws nothing:
-     * any number of threads may ask at once.  is_pure: for policies whose state decides; NULL: `pure` says it.  Of the others readers take turns:
-     * upstream/gate.h. */
+     * any number of threads may ask at once.  is_pure: for policies whose state decides, or whose peek is no
+     * choice; NULL: `pure` says it.  build() of those that have it reads nothing of `previous` that asking writes, but
+     * relaxed words.  Of the others readers take turns: upstream/gate.h. */
     bool pure;
     bool (*is_pure)(const void *state);
     bool load_aware;                /* a failed call stays counted for a while, so that failing fast is not being idle */

@@ -5,7 +5,8 @@
  *   OPEN --the writer builds from it--> CLOSED --it failed--> OPEN          picks are draws by weight, or places by key
  *
  * The writer's build reads what pick() writes, and takes long: so it closes the gate, and nobody waits for it.  Draws of the
- * meantime owe nothing to the schedule that follows.  A schedule that repeats need not close: only its turn moves.
+ * meantime owe nothing to the schedule that follows.  A schedule that repeats need not close: only its turn moves.  Of the
+ * keyed policies ketama_nginx, hash_nginx and ip_hash_nginx close: their keys may go elsewhere for the time of a build.
  *
  * Cost    OPEN: two atomic exchanges; REPLAYS: one load, one atomic add.
  * Keeps   what pick() writes is written by who has TAKEN the gate, read by who has, or by the writer behind CLOSED.  The

@@ -152,20 +152,21 @@ void lb_readers_attend(lb_upstream *up) {
 
 /* ---- gates ------------------------------------------------------------------------------------------------------ */
 
-static void for_each_gate(lb_picture *picture, void (*turn)(lb_gate *)) {
+/* Policies with is_pure need none: their build reads nothing that asking writes. */
+static void for_each_gate(const lb_upstream *up, lb_picture *picture, void (*turn)(lb_gate *)) {
     for (uint32_t s = 0; picture && s < picture->n_scopes; s++) {
         lb_scope *scope = &picture->scope[s];
         turn(&scope->gate);
-        for (uint32_t g = 0; g < scope->n_groups; g++) turn(&scope->group[g].gate);
+        for (uint32_t g = 0; g < scope->n_groups && !up->spec.policy->is_pure; g++) turn(&scope->group[g].gate);
     }
 }
 
 void lb_gates_close(lb_upstream *up, lb_picture *picture) {
-    if (up->readers) for_each_gate(picture, lb_gate_close);
+    if (up->readers) for_each_gate(up, picture, lb_gate_close);
 }
 
 void lb_gates_reopen(lb_upstream *up, lb_picture *picture) {
-    if (up->readers) for_each_gate(picture, lb_gate_reopen);
+    if (up->readers) for_each_gate(up, picture, lb_gate_reopen);
 }
 
 /* ---- making and freeing ----------------------------------------------------------------------------------------- */

@@ -20,7 +20,7 @@
  *          had, the writer may know somebody: lb_upstream_advance(), and ask again.
  * Waits    nobody: round_robin and static_rr_haproxy once their schedule repeats, random, first, least_conn, p2c,
  *          least_request, peak_ewma, adaptive, hash, hash_bounded, jump, ring_hash and maglev without a bound of their own,
- *          chash_kong, ketama_libmemcached, weighted_clusters.  The others wait for each other, for the time of one choice,
+ *          chash_kong, ketama_libmemcached, weighted_clusters, chash_haproxy, map_haproxy, source_haproxy.  The others wait for each other, for the time of one choice,
  *          and so does round_robin in its first period and where that is above 2^20 turns, and the choice among
  *          priorities or localities in its first period: gate.h, which says also what they do while the writer builds.
  * Order    A thread's own calls see its own changes.  Picks of several threads at the same moment do not see each other's
