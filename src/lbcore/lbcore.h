@@ -1,6 +1,7 @@
 /* lbcore: the whole C API.  bind/, tests/core and foreign C code include this header and no other.
  *
  *   upstream   a group of targets: pick, acquire, report, release        upstream/upstream.h
+ *   reader     the same for many threads at once                          upstream/reader.h
  *   split      backends by weight, above upstreams                       upstream/split.h
  *   router     requests to rules                                         route/route.h
  *   share      State in memory that processes map together               share/share.h
@@ -26,6 +27,7 @@
 #include "share/share.h"
 #include "target/state.h"
 #include "target/view.h"
+#include "upstream/reader.h"
 #include "upstream/split.h"
 #include "upstream/upstream.h"
 

@@ -32,7 +32,8 @@
  * Cost    pick O(n (step + 1)) to 128 targets, sixteen at a time; O(1) above.  observe O(1), tick O(slots),
  *         build O(n log n).  Memory 100 bytes a target to 128, 20 above.
  * Keeps   pace.calls and pace.octaves are what is known of a target; common->fleet the fleet's mean, in octaves.
- *         pick() moves the turn: one caller at a time.  Scores are float32, rounded after each operation, positive
+ *         pick() moves the turn, two relaxed counters: threads that pick at the same moment may begin at the same place.
+ *         Where an ask under way began is kept in ask->kept, else in the state.  Scores are float32, rounded after each operation, positive
  *         (so that they order as their bits do) or +inf.
  */
 #include "base/alloc.h"
@@ -57,7 +58,7 @@
 
 typedef struct run {
     const lb_counter *in_flight;
-    const float *ratio;
+    const lb_factor *ratio;
     uint32_t first, n;              /* cells */
 } run;
 
@@ -67,8 +68,8 @@ typedef struct state {
     lb_draws draws;                 /* above SCANNED targets; else all 0 */
     uint32_t n_cells, n_runs;
     uint32_t from;                  /* the cell where the turn of the ask under way begins */
-    uint32_t next;                  /* where the next one will */
-    uint32_t next_slot;             /* the same for the View that follows */
+    lb_counter next;                /* where the next one will */
+    lb_counter next_slot;           /* the same for the View that follows */
     run *run;
     float *inverse;                 /* mean weight / weight by cell, by member above SCANNED */
     uint32_t *member;               /* by cell; LB_NONE in a gap */
@@ -87,9 +88,9 @@ typedef union scores {
     int32_t bits[CELLS + LB_LANES];    /* of positive floats: ordered as these are */
 } scores;
 
-/* The counters are read as plain numbers: relaxed atomic loads give no other values on any machine whose loads of 32
- * bits are whole, but compilers do not vectorise them.  A count that changes meanwhile may be seen old or new. */
-_Static_assert(sizeof(lb_counter) == sizeof(uint32_t), "a counter is a plain number in memory");
+/* A single caller reads counters and ratios as plain numbers, several at a time: compilers do not vectorise relaxed loads.
+ * While nobody else writes them that is the same; beside other threads each is loaded for itself. */
+_Static_assert(sizeof(lb_counter) == sizeof(uint32_t) && sizeof(lb_factor) == sizeof(float), "plain numbers in memory");
 
 static inline float score_at(uint32_t in_flight, float gain, float inverse, float ratio) {
     return (((float)(int32_t)in_flight * gain + IDLE) * inverse + 1) * ratio;
@@ -100,13 +101,26 @@ static void score_run(const uint32_t *restrict in_flight, const float *restrict 
     for (uint32_t i = 0; i < n; i++) score[i] = score_at(in_flight[i], gain, inverse[i], ratio[i]);
 }
 
-/* All cells, then +inf to the end of a block.  Returns the number of both. */
-static uint32_t score_all(const state *s, scores *out) {
-    uint32_t n = s->n_cells;
-    if (s->n_runs == 0) memcpy(out->value, s->inverse, n * sizeof *out->value);
+static uint32_t score_all(const state *s, float *score) {
+    if (s->n_runs == 0) memcpy(score, s->inverse, s->n_cells * sizeof *score);
     for (const run *r = s->run; r < s->run + s->n_runs; r++)
-        score_run((const uint32_t *)r->in_flight, r->ratio, s->inverse + r->first, s->gain, r->n, out->value + r->first);
-    for (uint32_t i = 0; i < LB_LANES; i++) out->value[n + i] = INFINITY;
+        score_run((const uint32_t *)r->in_flight, (const float *)r->ratio, s->inverse + r->first, s->gain, r->n,
+                  score + r->first);
+    return s->n_cells;
+}
+
+static uint32_t score_among(const state *s, float *score) {
+    if (s->n_runs == 0) memcpy(score, s->inverse, s->n_cells * sizeof *score);
+    for (const run *r = s->run; r < s->run + s->n_runs; r++)
+        for (uint32_t i = 0, cell = r->first; i < r->n; i++, cell++)
+            score[cell] = score_at(lb_counter_read(&r->in_flight[i]), s->gain, s->inverse[cell],
+                                   lb_factor_read(&r->ratio[i]));
+    return s->n_cells;
+}
+
+/* +inf to the end of a block.  Returns the number of both. */
+static uint32_t fill_up(float *score, uint32_t n) {
+    for (uint32_t i = 0; i < LB_LANES; i++) score[n + i] = INFINITY;
     return (n + LB_LANES - 1) / LB_LANES * LB_LANES;
 }
 
@@ -132,10 +146,11 @@ static uint32_t in_turn(const state *s, uint32_t from, uint32_t step) {
         if (s->member[cell] != LB_NONE && step-- == 0) return cell;
 }
 
-static uint32_t scan(const state *s, const lb_view *view, uint32_t from, uint32_t step) {
+static uint32_t scan(const state *s, const lb_view *view, uint32_t from, uint32_t step, bool among) {
     if (step >= STEPS || step >= view->n_usable) return in_turn(s, from, step % view->n_usable);
     scores score;
-    int32_t least = lb_least(score.bits, score_all(s, &score));
+    uint32_t n = among ? score_among(s, score.value) : score_all(s, score.value);
+    int32_t least = lb_least(score.bits, fill_up(score.value, n));
     uint32_t cell = lb_find(score.bits, least, from, s->n_cells);
     if (cell == s->n_cells) cell = lb_find(score.bits, least, 0, from);
     for (; step > 0; step--) cell = following(s, score.bits, from, cell);
@@ -148,7 +163,7 @@ static uint32_t scan(const state *s, const lb_view *view, uint32_t from, uint32_
 static uint32_t place_of(const lb_view *view, uint32_t member) { return view->state ? view->slot[member] : member; }
 
 static float score_of(const lb_view *view, const state *s, uint32_t member) {
-    float ratio = view->state ? *lb_ratio_of(view->state, view->slot[member]) : 1;
+    float ratio = view->state ? lb_factor_read(lb_ratio_of(view->state, view->slot[member])) : 1;
     return score_at(lb_load_of(view, member), s->gain, s->inverse[member], ratio);
 }
 
@@ -160,11 +175,12 @@ static uint32_t pick(void *st, const lb_view *view, const lb_ask *ask) {
     state *s = st;
     if (view->n_usable == 0) return LB_NONE;
     if (s->draws.table) return lb_draws_pick(&s->draws, view, ask, DRAWS, lighter, s);
-    if (ask->peek) return s->member[scan(s, view, s->next, ask->step)];
-    if (ask->step == 0) s->from = s->next;
-    uint32_t cell = scan(s, view, s->from, ask->step), member = s->member[cell];
-    s->next = cell + 1 == s->n_cells ? 0 : cell + 1;
-    s->next_slot = place_of(view, member) + 1;
+    if (ask->peek) return s->member[scan(s, view, lb_counter_read(&s->next), ask->step, ask->kept)];
+    uint32_t *from = ask->kept ? ask->kept->place : &s->from;
+    if (ask->step == 0) *from = lb_counter_read(&s->next);
+    uint32_t cell = scan(s, view, *from, ask->step, ask->kept), member = s->member[cell];
+    lb_counter_write(&s->next, cell + 1 == s->n_cells ? 0 : cell + 1);
+    lb_counter_write(&s->next_slot, place_of(view, member) + 1);
     return member;
 }
 
@@ -186,13 +202,13 @@ static void observe(const void *st, lb_state *places, uint32_t slot, const lb_se
     pace.calls += 1;
     pace.octaves += (octaves - pace.octaves) / pace.calls;
     lb_pace_note(places, slot, pace);
-    *lb_ratio_of(places, slot) = ratio_of(&pace, fleet);
+    lb_factor_write(lb_ratio_of(places, slot), ratio_of(&pace, fleet));
 }
 
 /* The fleet stays what it was while nothing is known of anybody. */
 static void fade(lb_state *places, double left) {
     double calls = 0, octaves = 0;
-    for (uint32_t slot = 0; slot < places->n_slots; slot++) {
+    for (uint32_t slot = 0, n = places->n_slots; slot < n; slot++) {
         lb_pace pace = lb_pace_read(places, slot);
         double rest = pace.calls * left;
         pace.calls = rest > FORGOTTEN ? rest : 0;
@@ -207,9 +223,9 @@ static void tick(const void *st, lb_state *places, uint64_t now_ns) {
     const state *s = st;
     double left;
     if (lb_learn_fade(places, now_ns, s->rate, &left)) fade(places, left);
-    for (uint32_t slot = 0; slot < places->n_slots; slot++) {
+    for (uint32_t slot = 0, n = places->n_slots; slot < n; slot++) {
         lb_pace pace = lb_pace_read(places, slot);
-        *lb_ratio_of(places, slot) = ratio_of(&pace, lb_fleet(places));
+        lb_factor_write(lb_ratio_of(places, slot), ratio_of(&pace, lb_fleet(places)));
     }
 }
 
@@ -251,22 +267,22 @@ static void reach(state *s, const lb_view *view, uint32_t slot, uint32_t after) 
 
 static void lay_out(state *s, const lb_view *view) {
     seat seats[SCANNED];
-    uint32_t k = view->n_usable, after = 0;
+    uint32_t k = view->n_usable, after = 0, next_slot = lb_counter_read(&s->next_slot);
     for (uint32_t i = 0; i < k; i++) seats[i] = (seat){place_of(view, view->usable[i]), view->usable[i]};
     qsort(seats, k, sizeof *seats, by_place);
-    s->next = LB_NONE;
+    s->from = LB_NONE;
     for (uint32_t i = 0; i < k; i++) {
         if (view->state) reach(s, view, seats[i].place, after);
-        if (s->next == LB_NONE && seats[i].place >= s->next_slot) s->next = s->n_cells;
+        if (s->from == LB_NONE && seats[i].place >= next_slot) s->from = s->n_cells;
         add_cell(s, view, seats[i].member);
         after = seats[i].place + 1;
     }
-    if (s->next == LB_NONE) s->next = 0;
-    s->from = s->next;
+    if (s->from == LB_NONE) s->from = 0;
+    lb_counter_write(&s->next, s->from);
 }
 
 static uint32_t first_slot(const lb_view *view, const state *previous) {
-    if (previous) return previous->next_slot;
+    if (previous) return lb_counter_read(&previous->next_slot);
     if (view->n_usable == 0) return 0;
     lb_rng rng;
     lb_rng_seed(&rng, view->seed);
@@ -298,7 +314,7 @@ static lb_status build(void **out, const lb_view *view, const double *param, con
     if (!s) return lb_no_memory(err, "policy");
     s->gain = (float)param[0];
     s->rate = 1 / (param[1] * 1e9);
-    s->next_slot = first_slot(view, previous);
+    lb_counter_write(&s->next_slot, first_slot(view, previous));
     lb_status status = LB_OK;
     if (many) {
         for (uint32_t i = 0; i < view->n_members; i++) s->inverse[i] = inverse_of(view, i);
@@ -313,6 +329,6 @@ static lb_status build(void **out, const lb_view *view, const double *param, con
 
 const lb_policy lb_policy_adaptive = {
     .name = "adaptive", .summary = "The least loaded target for its weight and its recent latency.",
-    .params = params, .build = build, .destroy = destroy, .pick = pick,
+    .params = params, .build = build, .destroy = destroy, .pick = pick, .pure = true,
     .observe = observe, .tick = tick, .tick_ns = LB_LEARN_TICK_NS, .load_aware = true,
 };

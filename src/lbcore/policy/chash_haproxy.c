@@ -6,7 +6,7 @@
  * Empty   a request with an empty key takes the next turn round the points.
  * Step    asked again: the owners of the points above, once round; with a bound, those that have a slot left.
  * Cost    walk O(1) expected, O(targets + points passed over) with a bound; build O(16 * weights).
- * Keeps   requests without a key move the turn: one caller at a time.
+ * Keeps   requests without a key move the turn, a relaxed word.
  */
 #include "base/alloc.h"
 #include "policy/haproxy_key.h"
@@ -70,5 +70,5 @@ static uint32_t walk(void *st, const lb_view *view, lb_walk *walk) {
 
 const lb_policy lb_policy_chash_haproxy = {
     .name = "chash_haproxy", .summary = "HAProxy's consistent hashing, with its bounded loads.",
-    .params = params, .check = check, .build = build, .destroy = destroy, .walk = walk,
+    .params = params, .check = check, .build = build, .destroy = destroy, .walk = walk, .is_pure = lb_haproxy_is_pure,
 };

@@ -11,14 +11,14 @@ typedef struct rule {
     const void *own;
 } rule;
 
-static bool was_told(const lb_told *told, uint32_t place) {
+static bool was_told(const lb_kept *told, uint32_t place) {
     for (uint32_t i = 0; i < told->n; i++)
         if (told->place[i] == place) return true;
     return false;
 }
 
 /* This place, or the next one in the list that was not told; there is one. */
-static uint32_t untold(const lb_told *told, uint32_t place, uint32_t k) {
+static uint32_t untold(const lb_kept *told, uint32_t place, uint32_t k) {
     while (was_told(told, place))
         if (++place == k) place = 0;
     return place;
@@ -30,7 +30,7 @@ static uint32_t another(uint32_t place, uint32_t k, lb_rng *rng) {
     return other < k ? other : other - k;
 }
 
-static uint32_t sample(const rule *r, const lb_told *told, lb_rng *rng) {
+static uint32_t sample(const rule *r, const lb_kept *told, lb_rng *rng) {
     uint32_t k = r->view->n_usable;
     const uint32_t *usable = r->view->usable;
     uint32_t best = untold(told, lb_alias_draw(r->table, rng), k);
@@ -47,7 +47,7 @@ static uint32_t drawn(const lb_view *view) {
     return view->n_usable < LB_DRAW_STEPS ? view->n_usable : LB_DRAW_STEPS;
 }
 
-static uint32_t tell(const rule *r, lb_told *told, lb_rng *rng, uint32_t step) {
+static uint32_t tell(const rule *r, lb_kept *told, lb_rng *rng, uint32_t step) {
     if (step == 0) told->n = 0;
     if (told->n < drawn(r->view)) {
         uint32_t place = sample(r, told, rng);
@@ -59,7 +59,7 @@ static uint32_t tell(const rule *r, lb_told *told, lb_rng *rng, uint32_t step) {
 }
 
 static uint32_t look_ahead(const rule *r, lb_rng rng, uint32_t step) {
-    lb_told told;
+    lb_kept told;
     uint32_t last = step < drawn(r->view) ? step : drawn(r->view), place = tell(r, &told, &rng, 0);
     for (uint32_t s = 1; s < last; s++) tell(r, &told, &rng, s);
     return step == 0 ? place : tell(r, &told, &rng, step);
@@ -69,8 +69,8 @@ uint32_t lb_draws_pick(lb_draws *draws, const lb_view *view, const lb_ask *ask, 
                        const void *own) {
     if (view->n_usable == 0) return LB_NONE;
     rule r = {draws->table, view, choices, lighter, own};
-    uint32_t place = ask->peek ? look_ahead(&r, *ask->rng, ask->step) : tell(&r, &draws->told, ask->rng, ask->step);
-    return view->usable[place];
+    if (ask->peek) return view->usable[look_ahead(&r, *ask->rng, ask->step)];
+    return view->usable[tell(&r, ask->kept ? ask->kept : &draws->told, ask->rng, ask->step)];
 }
 
 lb_status lb_draws_init(lb_draws *draws, const lb_view *view, lb_error *err) {

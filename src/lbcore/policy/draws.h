@@ -8,23 +8,18 @@
  *         place, uniformly: so two targets are always compared, and of a fleet that ties the first draw decides.
  * Peek    the same from a copy of the generator.
  * Cost    pick O(choices (step + 1)), build O(k), memory 16 bytes a target.
- * Keeps   a pick notes whom it told: one caller at a time.
+ * Keeps   a pick notes whom it told: in ask->kept, else in the state.
  */
 #ifndef LBCORE_POLICY_DRAWS_H
 #define LBCORE_POLICY_DRAWS_H
 
 #include "policy/alias.h"
 
-#define LB_DRAW_STEPS 16u
-
-typedef struct lb_told {
-    uint32_t n;
-    uint32_t place[LB_DRAW_STEPS];
-} lb_told;
+#define LB_DRAW_STEPS LB_KEPT_STEPS
 
 typedef struct lb_draws {
     lb_alias *table;
-    lb_told told;                   /* by the ask under way */
+    lb_kept told;                   /* by the ask under way, of a single caller */
 } lb_draws;
 
 /* How a policy compares: true if member a carries less than member b.  `rule` is the policy's own. */

@@ -11,7 +11,7 @@ typedef struct fleet {
 
 static uint64_t calls_of_all(const lb_state *places) {
     uint64_t sum = 0;
-    for (uint32_t slot = 0; slot < places->n_slots; slot++) sum += lb_counter_read(lb_in_flight(places, slot));
+    for (uint32_t slot = 0, n = places->n_slots; slot < n; slot++) sum += lb_counter_read(lb_in_flight(places, slot));
     return sum;
 }
 

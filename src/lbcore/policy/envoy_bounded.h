@@ -29,4 +29,7 @@ static inline uint32_t lb_envoy_member(const lb_envoy *s, const lb_view *view, u
     return view->usable[s->order ? lb_envoy_within_bound(s, view, hash, place) : place];
 }
 
+/* A policy's is_pure: without a bound a walk writes nothing. */
+static inline bool lb_envoy_is_pure(const void *state) { return ((const lb_envoy *)state)->order == NULL; }
+
 #endif

@@ -25,5 +25,5 @@ static void destroy(void *st) { (void)st; }
 
 const lb_policy lb_policy_first = {
     .name = "first", .summary = "The first usable target of the list; the others stand by.",
-    .build = build, .destroy = destroy, .pick = pick,
+    .build = build, .destroy = destroy, .pick = pick, .pure = true,
 };

@@ -24,6 +24,9 @@ bool lb_haproxy_hash(lb_haproxy_function function, bool avalanche, const lb_key 
 /* The number of a client's address as text.  False: the key is no IP address, and HAProxy takes turns. */
 bool lb_haproxy_source_hash(bool avalanche, const lb_key *key, uint32_t *hash);
 
+/* is_pure of policies that write but a turn for requests without a key. */
+static inline bool lb_haproxy_is_pure(const void *state) { return (void)state, true; }
+
 /* ---- addresses ---- */
 
 typedef struct lb_haproxy_address {

@@ -143,10 +143,10 @@ lb_status lb_haproxy_map_new(uint32_t **place, uint32_t *n, const lb_view *view,
     return LB_OK;
 }
 
-uint32_t lb_haproxy_map_walk(const uint32_t *place, uint32_t n, uint32_t *turn, const uint32_t *hash, lb_walk *walk) {
+uint32_t lb_haproxy_map_walk(const uint32_t *place, uint32_t n, lb_counter *turn, const uint32_t *hash, lb_walk *walk) {
     if (walk->step >= n) return LB_NONE;
-    if (walk->step == 0) walk->at = hash ? *hash % n : *turn;
+    if (walk->step == 0) walk->at = hash ? *hash % n : lb_counter_read(turn);
     uint32_t at = (uint32_t)((walk->at + walk->step) % n);
-    if (!hash && !walk->peek) *turn = at + 1 == n ? 0 : at + 1;
+    if (!hash && !walk->peek) lb_counter_write(turn, at + 1 == n ? 0 : at + 1);
     return place[at];
 }

@@ -23,6 +23,6 @@
 lb_status lb_haproxy_map_new(uint32_t **place, uint32_t *n, const lb_view *view, lb_error *err);
 
 /* A step of a walk: from the place of `hash` (NULL: no key, and then from *turn, which moves) onwards, once round. */
-uint32_t lb_haproxy_map_walk(const uint32_t *place, uint32_t n, uint32_t *turn, const uint32_t *hash, lb_walk *walk);
+uint32_t lb_haproxy_map_walk(const uint32_t *place, uint32_t n, lb_counter *turn, const uint32_t *hash, lb_walk *walk);
 
 #endif

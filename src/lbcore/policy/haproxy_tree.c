@@ -171,8 +171,9 @@ static lb_status make_room(lb_haproxy_tree *tree, const lb_view *view, lb_error 
 /* The first point behind the one that was served last. */
 static uint32_t turn_after(const lb_ring *ring, const lb_haproxy_tree *previous) {
     uint32_t n = previous ? lb_ring_size(previous->ring) : 0;
-    if (n == 0 || previous->turn == 0 || lb_ring_size(ring) == 0) return 0;
-    uint64_t last = lb_ring_hash(previous->ring, previous->turn - 1);
+    uint32_t turn = n ? lb_counter_read(&previous->turn) : 0;       /* read once: readers may move it meanwhile */
+    if (turn == 0 || lb_ring_size(ring) == 0) return 0;
+    uint64_t last = lb_ring_hash(previous->ring, turn - 1);
     return last == UINT32_MAX ? 0 : lb_ring_find(ring, last + 1);
 }
 
@@ -183,7 +184,7 @@ lb_status lb_haproxy_tree_init(lb_haproxy_tree *tree, const lb_view *view, lb_ha
     if (!status) status = add_points(tree, view, server_key, err);
     if (!status) status = check_ids(view, server_key, err);
     if (status) lb_haproxy_tree_clear(tree);
-    else tree->turn = turn_after(tree->ring, previous);
+    else lb_counter_write(&tree->turn, turn_after(tree->ring, previous));
     return status;
 }
 
@@ -241,6 +242,6 @@ uint32_t lb_haproxy_tree_walk(lb_haproxy_tree *tree, const lb_view *view, const 
     }
     if (done) return LB_NONE;
     walk->at = (uint64_t)first << 32 | point;
-    if (!hash && !walk->peek) tree->turn = after(tree, point);
+    if (!hash && !walk->peek) lb_counter_write(&tree->turn, after(tree, point));
     return lb_ring_owner(tree->ring, point);
 }

@@ -16,7 +16,8 @@
  *         "Consistent hashing with bounded loads", SODA 2018; recorded answers of HAProxy 2.6.12 and 3.4.0.
  * Cost    a lookup O(1) expected; with a bound, O(n) for the sum in flight and O(points passed over).  Build O(points);
  *         12 to 16 bytes a point.
- * Keeps   read-only but for `turn`, which requests without a key move.
+ * Keeps   read-only but for `turn`, a relaxed word which requests without a key move: those of several threads at the same
+ *         moment may get the same point.
  */
 #ifndef LBCORE_POLICY_HAPROXY_TREE_H
 #define LBCORE_POLICY_HAPROXY_TREE_H
@@ -41,7 +42,7 @@ typedef struct lb_haproxy_tree {
     uint32_t factor;                /* percent; 0: no bound */
     uint64_t total;                 /* points */
     uint64_t *below;                /* by member: points of the usable ones before it; NULL where there is no bound */
-    uint32_t turn;                  /* the point that the next request without a key gets */
+    lb_counter turn;                /* the point that the next request without a key gets */
 } lb_haproxy_tree;
 
 /* `previous` may be NULL.  Errors: "targets" (too many points), "targets[i].weight", "targets[i].hash_key",

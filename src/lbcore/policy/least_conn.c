@@ -10,7 +10,8 @@
  *         8 draws more.
  * Peek    as pick() would; above 1,024 from a copy of the generator, for 16 steps, then the followers in the list.
  * Cost    pick O(n (step + 1)) to 1,024 targets, O(1) above; build O(n); memory 16 bytes a target above 1,024.
- * Keeps   pick() moves the turn: one caller at a time.
+ * Keeps   pick() moves the turn, a relaxed counter: threads that pick at the same moment may begin at the same place.
+ *         Where an ask under way began is kept in ask->kept, else in the state.
  */
 #include "base/alloc.h"
 #include "policy/alias.h"
@@ -22,7 +23,7 @@
 typedef struct state {
     lb_alias *table;                /* NULL up to FLAT targets */
     uint32_t from;                  /* where the turn of the ask under way begins: a place in usable */
-    uint32_t next;                  /* where the next one will */
+    lb_counter next;                /* where the next one will */
 } state;
 
 typedef struct candidate {
@@ -86,10 +87,11 @@ static uint32_t pick(void *st, const lb_view *view, const lb_ask *ask) {
         uint32_t drawn = ask->peek ? peek_sample(s->table, view, ask) : sample(s->table, view, ask->rng);
         return view->usable[drawn];
     }
-    if (ask->peek) return view->usable[scan(view, s->next, ask->step)];
-    if (ask->step == 0) s->from = s->next;
-    uint32_t place = scan(view, s->from, ask->step);
-    s->next = place + 1 == view->n_usable ? 0 : place + 1;
+    if (ask->peek) return view->usable[scan(view, lb_counter_read(&s->next), ask->step)];
+    uint32_t *from = ask->kept ? ask->kept->place : &s->from;
+    if (ask->step == 0) *from = lb_counter_read(&s->next);
+    uint32_t place = scan(view, *from, ask->step);
+    lb_counter_write(&s->next, place + 1 == view->n_usable ? 0 : place + 1);
     return view->usable[place];
 }
 
@@ -102,7 +104,7 @@ static void destroy(void *st) {
 
 static uint32_t first_turn(const lb_view *view, const state *previous) {
     if (view->n_usable == 0) return 0;
-    if (previous) return previous->next % view->n_usable;
+    if (previous) return lb_counter_read(&previous->next) % view->n_usable;
     lb_rng rng;
     lb_rng_seed(&rng, view->seed);
     return lb_rng_below(&rng, view->n_usable);
@@ -113,7 +115,8 @@ static lb_status build(void **out, const lb_view *view, const double *param, con
     (void)param, (void)old_index;
     state *s = lb_alloc_zero(1, sizeof *s);
     if (!s) return lb_no_memory(err, "policy");
-    s->from = s->next = first_turn(view, previous);
+    s->from = first_turn(view, previous);
+    lb_counter_write(&s->next, s->from);
     lb_status status = view->n_usable > FLAT ? lb_alias_new(&s->table, view, err) : LB_OK;
     if (status) destroy(s);
     else *out = s;
@@ -122,5 +125,5 @@ static lb_status build(void **out, const lb_view *view, const double *param, con
 
 const lb_policy lb_policy_least_conn = {
     .name = "least_conn", .summary = "The target with the least in flight for its weight.",
-    .build = build, .destroy = destroy, .pick = pick, .load_aware = true,
+    .build = build, .destroy = destroy, .pick = pick, .pure = true, .load_aware = true,
 };

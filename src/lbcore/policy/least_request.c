@@ -80,5 +80,5 @@ static lb_status build(void **out, const lb_view *view, const double *param, con
 
 const lb_policy lb_policy_least_request = {
     .name = "least_request", .summary = "The least loaded of a few random targets.", .params = params,
-    .build = build, .destroy = destroy, .pick = pick, .load_aware = true,
+    .build = build, .destroy = destroy, .pick = pick, .pure = true, .load_aware = true,
 };

@@ -17,7 +17,7 @@
  *         may own no slot; the core then has it only where a walk ends.
  * Cost    pick O(1); build O(M log M) expected, 65,537 slots below 2 ms (with 1,000 weights of which one is a million
  *         times the others: 4 ms); 4 bytes a slot.
- * Keeps   read-only after build(), unless hash_balance_factor is set (envoy_bounded.h).
+ * Keeps   read-only after build(), unless hash_balance_factor is set (envoy_bounded.h): is_pure() says which.
  */
 #include "base/alloc.h"
 #include "hash/xxh64.h"
@@ -177,4 +177,5 @@ static uint32_t walk(void *state, const lb_view *view, lb_walk *walk) {
 const lb_policy lb_policy_maglev = {
     .name = "maglev", .summary = "Consistent hashing of keys by Envoy's Maglev table, with bounded loads where wanted.",
     .params = params, .check = check, .build = build, .destroy = destroy, .walk = walk, .hash = lb_envoy_hash,
+    .is_pure = lb_envoy_is_pure,
 };

@@ -5,7 +5,7 @@
  * Empty   a request with an empty key takes the next place in turn.  A new map goes on at the same number.
  * Step    asked again: the places that follow, once round.  (HAProxy itself would ask the same server again.)
  * Cost    walk O(bytes of the key); build O(places * log n); 4 bytes a place.
- * Keeps   requests without a key move the turn: one caller at a time.
+ * Keeps   requests without a key move the turn, a relaxed word.
  */
 #include "base/alloc.h"
 #include "policy/haproxy_key.h"
@@ -15,7 +15,8 @@ enum { FUNCTION, AVALANCHE };           /* places of the parameters */
 
 typedef struct state {
     uint32_t *place;
-    uint32_t n, turn;
+    uint32_t n;
+    lb_counter turn;
     lb_haproxy_function function;
     bool avalanche;
 } state;
@@ -41,7 +42,8 @@ static lb_status build(void **out, const lb_view *view, const double *param, con
         lb_free(s);
         return status;
     }
-    if (before && before->turn < s->n) s->turn = before->turn;
+    uint32_t turn = before ? lb_counter_read(&before->turn) : 0;
+    if (turn < s->n) lb_counter_write(&s->turn, turn);
     *out = s;
     return LB_OK;
 }
@@ -63,5 +65,5 @@ static uint32_t walk(void *st, const lb_view *view, lb_walk *walk) {
 
 const lb_policy lb_policy_map_haproxy = {
     .name = "map_haproxy", .summary = "HAProxy's map-based hashing: the hash modulo a table by weight.",
-    .params = params, .build = build, .destroy = destroy, .walk = walk,
+    .params = params, .build = build, .destroy = destroy, .walk = walk, .is_pure = lb_haproxy_is_pure,
 };

@@ -43,5 +43,5 @@ static lb_status build(void **out, const lb_view *view, const double *param, con
 
 const lb_policy lb_policy_p2c = {
     .name = "p2c", .summary = "The less loaded of two random targets.",
-    .build = build, .destroy = destroy, .pick = pick, .load_aware = true,
+    .build = build, .destroy = destroy, .pick = pick, .pure = true, .load_aware = true,
 };

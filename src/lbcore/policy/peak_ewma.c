@@ -94,7 +94,7 @@ static void tick(const void *st, lb_state *places, uint64_t now_ns) {
     const state *s = st;
     double left;
     if (!lb_learn_fade(places, now_ns, s->rate, &left)) return;
-    for (uint32_t slot = 0; slot < places->n_slots; slot++) {
+    for (uint32_t slot = 0, n = places->n_slots; slot < n; slot++) {
         lb_pace pace = lb_pace_read(places, slot);
         if (!(pace.mean_ns > 0)) continue;
         double rest = pace.mean_ns * left;
@@ -127,6 +127,6 @@ static lb_status build(void **out, const lb_view *view, const double *param, con
 
 const lb_policy lb_policy_peak_ewma = {
     .name = "peak_ewma", .summary = "The cheaper of a few random targets by recent latency, peaks at once, and load.",
-    .params = params, .build = build, .destroy = destroy, .pick = pick,
+    .params = params, .build = build, .destroy = destroy, .pick = pick, .pure = true,
     .observe = observe, .tick = tick, .tick_ns = LB_LEARN_TICK_NS, .load_aware = true,
 };

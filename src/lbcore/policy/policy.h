@@ -32,9 +32,19 @@ typedef struct lb_param {
 
 extern const char *const lb_no_yes[];       /* "no", "yes" */
 
+#define LB_KEPT_STEPS 16u
+
+/* What a policy keeps between the steps of one ask, where that cannot stand in its state: another thread may be asking. */
+typedef struct lb_kept {
+    uint32_t n;
+    uint32_t place[LB_KEPT_STEPS];
+} lb_kept;
+
 /* How one choice is asked for. */
 typedef struct lb_ask {
-    lb_rng *rng;                    /* the upstream's */
+    lb_rng *rng;                    /* the upstream's, or a reader's */
+    lb_kept *kept;                  /* other threads ask too, and change State: its counters are read one by one, as
+                                     * atomics.  NULL: one caller at a time */
     uint32_t step;                  /* 0, then 1, 2, ... when the one before had to be skipped */
     bool peek;                      /* look ahead only: no cursor moves */
 } lb_ask;
@@ -74,6 +84,7 @@ typedef struct lb_replay {
     bool alike;                     /* every worker with the same View has the same turns */
     lb_cursor *shared;              /* whose turns all workers take; NULL: our own cursor counts */
     uint64_t base;                  /* of shared turns: a multiple of n, not far below */
+    lb_word taken;                  /* turns that readers took, from the cursor on: upstream/gate.h */
 } lb_replay;
 
 typedef struct lb_policy {
@@ -110,10 +121,19 @@ typedef struct lb_policy {
     /* The hash of a key by which peers also choose the priority level.  NULL: XXH64 of the text. */
     uint64_t (*hash)(const void *state, const lb_key *key);
 
-    bool pure;                      /* walk() writes nothing: any number of threads may walk at once */
+    /* Threads.  pure: pick() or walk() writes nothing but what it is handed, and relaxed words, and a walk() draws nothing:
+     * any number of threads may ask at once.  is_pure: for policies whose state decides, or whose peek is no
+     * choice; NULL: `pure` says it.  build() of those that have it reads nothing of `previous` that asking writes, but
+     * relaxed words.  Of the others readers take turns: upstream/gate.h. */
+    bool pure;
+    bool (*is_pure)(const void *state);
     bool load_aware;                /* a failed call stays counted for a while, so that failing fast is not being idle */
     bool bounded;                   /* the core keeps loads below a bound: params[0] is its factor, params[1] its margin */
 } lb_policy;
+
+static inline bool lb_policy_is_pure(const lb_policy *policy, const void *state) {
+    return policy->is_pure ? policy->is_pure(state) : policy->pure;
+}
 
 /* The register, in the order of policies.def. */
 extern const lb_policy *const lb_policies[];
@@ -153,6 +173,21 @@ static inline uint32_t lb_replay_reserve(lb_replay *replay, uint32_t n) {
     }
     replay->cursor = (uint32_t)(((uint64_t)first + n) % replay->n);
     return first;
+}
+
+/* Where the next turn stands. */
+static inline uint32_t lb_replay_at(const lb_replay *replay) {
+    uint64_t taken = lb_word_glance(&replay->taken);
+    return taken ? (uint32_t)((replay->cursor + taken) % replay->n) : replay->cursor;
+}
+
+/* A turn for a thread among others, the step-th from now on without taking it where it peeks; only while nobody plays the
+ * policy's part by itself. */
+static inline uint32_t lb_replay_among(lb_replay *replay, const lb_ask *ask) {
+    lb_word *taken = replay->shared ? &replay->shared->turn : &replay->taken;
+    uint64_t turn = ask->peek ? lb_word_glance(taken) + ask->step
+                              : atomic_fetch_add_explicit(taken, 1, memory_order_relaxed);
+    return replay->table[(turn + (replay->shared ? 0 : replay->cursor)) % replay->n];
 }
 
 static inline uint32_t lb_replay_next(lb_replay *replay) {

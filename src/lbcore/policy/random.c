@@ -36,5 +36,5 @@ static void destroy(void *table) { lb_alias_free(table); }
 
 const lb_policy lb_policy_random = {
     .name = "random", .summary = "A target at random, by weight.",
-    .build = build, .destroy = destroy, .pick = pick,
+    .build = build, .destroy = destroy, .pick = pick, .pure = true,
 };

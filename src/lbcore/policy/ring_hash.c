@@ -15,7 +15,7 @@
  * Down    the ring is made anew of those that are usable, as in Envoy: each of them then has a few points more, so some
  *         keys of others move too.
  * Cost    pick O(1) expected; build O(points), about 60 ns each; 12 to 16 bytes a point.
- * Keeps   read-only after build(), unless hash_balance_factor is set (envoy_bounded.h).
+ * Keeps   read-only after build(), unless hash_balance_factor is set (envoy_bounded.h): is_pure() says which.
  */
 #include "base/alloc.h"
 #include "hash/murmur2.h"
@@ -171,4 +171,5 @@ static uint32_t walk(void *state, const lb_view *view, lb_walk *walk) {
 const lb_policy lb_policy_ring_hash = {
     .name = "ring_hash", .summary = "Consistent hashing of keys on Envoy's ring, with bounded loads where wanted.",
     .params = params, .check = check, .build = build, .destroy = destroy, .walk = walk, .hash = lb_envoy_hash,
+    .is_pure = lb_envoy_is_pure,
 };

@@ -119,29 +119,29 @@ static lb_replay *replay(void *st) { return &((state *)st)->replay; }
 /* ---- debts at the cursor ---------------------------------------------------------------------------------------- */
 
 /* The generator stands this many turns beyond the cursor; while replaying, at the period's end. */
-static uint32_t turns_beyond(const state *s) {
-    return s->replay.table ? s->replay.n - s->replay.cursor : s->ahead;
+static uint32_t turns_beyond(const state *s, uint32_t cursor) {
+    return s->replay.table ? s->replay.n - cursor : s->ahead;
 }
 
-static uint32_t turn_beyond(const state *s, uint32_t i) {
-    uint32_t at = s->replay.cursor + i;
+static uint32_t turn_beyond(const state *s, uint32_t cursor, uint32_t i) {
+    uint32_t at = cursor + i;
     return s->turn[at < s->replay.n ? at : at - s->replay.n];
 }
 
 int64_t lb_round_robin_debt(const void *st, const lb_view *view, uint32_t member) {
     const state *s = st;
     if (view->weight[member] == 0) return 0;
-    uint32_t beyond = turns_beyond(s), given = 0, place = 0;
-    for (uint32_t i = 0; i < beyond; i++) given += turn_beyond(s, i) == member;
+    uint32_t cursor = lb_replay_at(&s->replay), beyond = turns_beyond(s, cursor), given = 0, place = 0;
+    for (uint32_t i = 0; i < beyond; i++) given += turn_beyond(s, cursor, i) == member;
     while (s->member[lb_quota_rank(&s->quota, place)] != member) place++;
     return lb_quota_debt(&s->quota, place, lb_quota_ago(&s->quota, beyond), given);
 }
 
 /* The debts of all: owed[member], ABSENT where it was not usable.  given[member] is scratch, all 0. */
 static void debts_at_cursor(const state *s, int64_t *owed, uint32_t *given) {
-    uint32_t beyond = turns_beyond(s);
+    uint32_t cursor = lb_replay_at(&s->replay), beyond = turns_beyond(s, cursor);     /* readers may move it meanwhile */
     lb_quota_time then = lb_quota_ago(&s->quota, beyond);
-    for (uint32_t i = 0; i < beyond; i++) given[turn_beyond(s, i)]++;
+    for (uint32_t i = 0; i < beyond; i++) given[turn_beyond(s, cursor, i)]++;
     for (uint32_t i = 0; i < s->n_members; i++) owed[i] = ABSENT;
     for (uint32_t place = 0; place < s->quota.n; place++) {
         uint32_t member = s->member[lb_quota_rank(&s->quota, place)];

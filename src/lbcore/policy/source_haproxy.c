@@ -7,7 +7,7 @@
  * Else    a key that is no IP address takes the next turn, as HAProxy does for a client without one.
  * Step    asked again: the places or points that follow, once round.
  * Cost    walk O(1); build as the map or the points.
- * Keeps   keys that are no address move the turn: one caller at a time.
+ * Keeps   keys that are no address move the turn, a relaxed word.
  */
 #include "base/alloc.h"
 #include "policy/haproxy_key.h"
@@ -20,7 +20,8 @@ typedef struct state {
     bool consistent, avalanche;
     lb_haproxy_tree tree;               /* where consistent; else the map: */
     uint32_t *place;
-    uint32_t n, turn;
+    uint32_t n;
+    lb_counter turn;
 } state;
 
 static const char *const types[] = {"map-based", "consistent", NULL};
@@ -33,7 +34,8 @@ static const lb_param params[] = {
 
 static lb_status build_map(state *s, const lb_view *view, const state *before, lb_error *err) {
     lb_status status = lb_haproxy_map_new(&s->place, &s->n, view, err);
-    if (status == LB_OK && before && before->turn < s->n) s->turn = before->turn;
+    uint32_t turn = status == LB_OK && before ? lb_counter_read(&before->turn) : 0;
+    if (turn < s->n) lb_counter_write(&s->turn, turn);
     return status;
 }
 
@@ -71,5 +73,5 @@ static uint32_t walk(void *st, const lb_view *view, lb_walk *walk) {
 
 const lb_policy lb_policy_source_haproxy = {
     .name = "source_haproxy", .summary = "HAProxy's hashing of the client's address.",
-    .params = params, .build = build, .destroy = destroy, .walk = walk,
+    .params = params, .build = build, .destroy = destroy, .walk = walk, .is_pure = lb_haproxy_is_pure,
 };

@@ -27,7 +27,8 @@ static lb_status build(void **out, const lb_view *view, const double *param, con
         return status;
     }
     s->replay.table = s->place;
-    if (before && before->replay.cursor < s->replay.n) s->replay.cursor = before->replay.cursor;
+    uint32_t cursor = before && before->replay.n ? lb_replay_at(&before->replay) : 0;
+    if (cursor < s->replay.n) s->replay.cursor = cursor;
     *out = s;
     return LB_OK;
 }

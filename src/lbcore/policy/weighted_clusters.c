@@ -103,5 +103,5 @@ static lb_status build(void **out, const lb_view *view, const double *param, con
 
 const lb_policy lb_policy_weighted_clusters = {
     .name = "weighted_clusters", .summary = "A number in the key chooses by weight, as among Envoy's weighted clusters.",
-    .build = build, .destroy = destroy, .walk = walk,
+    .build = build, .destroy = destroy, .walk = walk, .pure = true,
 };

@@ -55,7 +55,7 @@ static lb_status next_slot(lb_state *state, uint32_t *slot, lb_error *err) {
         lb_status status = open_block(state, block, err);
         if (status) return status;
     }
-    *slot = state->n_slots++;
+    *slot = state->n_slots++;           /* releases: who reads the number finds the block */
     return LB_OK;
 }
 
@@ -78,7 +78,7 @@ lb_status lb_state_new(lb_state **out, const lb_backing *backing, lb_mark mark, 
 }
 
 static void leave_segment(lb_state *state) {
-    for (uint32_t slot = 0; slot < state->n_slots; slot++) {
+    for (uint32_t slot = 0, n = state->n_slots; slot < n; slot++) {
         lb_seat *seat = lb_seat_of(state, slot);
         uint32_t own = lb_counter_read(lb_in_flight(state, slot)) - lb_counter_read(&seat->others);
         if (!seat->used || seat->apart) continue;
@@ -134,22 +134,25 @@ lb_status lb_state_take(lb_state *state, const lb_who *who, uint32_t *slot, lb_e
     /* One further than at the release, so that an all-zero lb_call fits no target either. */
     lb_counter_add(&seat->generation, 1);
     lb_counter_write(lb_in_flight(state, taken), 0);
-    *lb_ratio_of(state, taken) = 1;
+    lb_factor_write(lb_ratio_of(state, taken), 1);
     *slot = taken;
     return LB_OK;
 }
 
 static void give_back(lb_state *state, uint32_t slot, lb_seat *seat) {
     if (state->backing && !seat->apart) state->backing->unseat(state->backing->context, seat->place);
-    seat->used = seat->leaving = false;
+    seat->used = false;
+    lb_flag_write(&seat->leaving, false);
     lb_counter_add(&seat->generation, 1);
     state->free_slot[state->n_free++] = slot;
 }
 
+void lb_state_leave_later(lb_state *state, uint32_t slot) { lb_flag_write(&lb_seat_of(state, slot)->leaving, true); }
+
 void lb_state_leave(lb_state *state, uint32_t slot) {
     lb_seat *seat = lb_seat_of(state, slot);
     if (lb_state_is_idle(state, slot, seat)) give_back(state, slot, seat);
-    else seat->leaving = true;
+    else lb_state_leave_later(state, slot);
 }
 
 /* ---- calls ------------------------------------------------------------------------------------------------------ */
@@ -157,7 +160,7 @@ void lb_state_leave(lb_state *state, uint32_t slot) {
 bool lb_state_finish(lb_state *state, uint32_t slot, uint32_t generation) {
     if (!lb_state_let_go(state, slot, generation)) return false;
     lb_seat *seat = lb_seat_of(state, slot);
-    if (seat->leaving && !state->backing && lb_state_is_idle(state, slot, seat)) give_back(state, slot, seat);
+    if (lb_flag_read(&seat->leaving) && !state->backing && lb_state_is_idle(state, slot, seat)) give_back(state, slot, seat);
     return true;
 }
 
@@ -173,7 +176,7 @@ uint32_t lb_state_look_at(lb_state *state, uint32_t slot) {
 
 uint64_t lb_state_look(lb_state *state) {
     uint64_t total = 0;
-    for (uint32_t slot = 0; slot < state->n_slots && state->backing; slot++) {
+    for (uint32_t slot = 0, n = state->n_slots; slot < n && state->backing; slot++) {
         if (!lb_seat_of(state, slot)->used) continue;
         (void)lb_state_look_at(state, slot);
         total += lb_counter_read(&lb_seat_of(state, slot)->others);
@@ -182,9 +185,9 @@ uint64_t lb_state_look(lb_state *state) {
 }
 
 void lb_state_sweep(lb_state *state) {
-    for (uint32_t slot = 0; slot < state->n_slots; slot++) {
+    for (uint32_t slot = 0, n = state->n_slots; slot < n; slot++) {
         lb_seat *seat = lb_seat_of(state, slot);
-        if (seat->leaving && lb_state_is_idle(state, slot, seat)) give_back(state, slot, seat);
+        if (lb_flag_read(&seat->leaving) && lb_state_is_idle(state, slot, seat)) give_back(state, slot, seat);
     }
 }
 
@@ -193,7 +196,7 @@ void lb_state_sweep(lb_state *state) {
 void lb_state_forked(lb_state *state) {
     state->row = NULL;
     state->apart = state->backing != NULL;
-    for (uint32_t slot = 0; slot < state->n_slots; slot++) {
+    for (uint32_t slot = 0, n = state->n_slots; slot < n; slot++) {
         lb_seat *seat = lb_seat_of(state, slot);
         if (!seat->used) continue;
         lb_counter_add(&seat->generation, 1);
@@ -201,8 +204,9 @@ void lb_state_forked(lb_state *state) {
         lb_counter_write(&seat->others, 0);
         seat->n_held = 0;
         seat->apart = state->apart;
-        if (!seat->leaving) continue;
-        seat->used = seat->leaving = false;             /* nobody of this process will end its calls */
+        if (!lb_flag_read(&seat->leaving)) continue;
+        seat->used = false;                             /* nobody of this process will end its calls */
+        lb_flag_write(&seat->leaving, false);
         state->free_slot[state->n_free++] = slot;
     }
 }
@@ -221,7 +225,7 @@ lb_status lb_state_reseat(lb_state *state, const lb_who *who, uint32_t slot, lb_
 /* Calls that were begun since the fork stand in the new row too, so that their ends may be taken off it. */
 void lb_state_joined(lb_state *state) {
     state->row = state->backing->row(state->backing->context);
-    for (uint32_t slot = 0; slot < state->n_slots && state->row; slot++) {
+    for (uint32_t slot = 0, n = state->n_slots; slot < n && state->row; slot++) {
         const lb_seat *seat = lb_seat_of(state, slot);
         uint32_t own = lb_counter_read(lb_in_flight(state, slot)) - lb_counter_read(&seat->others);
         if (seat->used) lb_counter_add(&state->row[seat->place], own);

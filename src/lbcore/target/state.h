@@ -15,8 +15,8 @@
  * call which ends late finds a stranger's generation and touches nothing.  Blocks never move: the
  * address of a counter is good for the life of the State.
  * Cost    160 bytes a slot; less than 3 KiB for a State of up to 16 targets.
- * Keeps   counters and records may be read and changed by any thread; seats are changed by the owner of the upstream
- *         only, but for the generation they show.
+ * Keeps   counters, ratios and records may be read and changed by any thread; seats are changed by the owner of the
+ *         upstream only; others read their generation and whether they are leaving.
  */
 #ifndef LBCORE_TARGET_STATE_H
 #define LBCORE_TARGET_STATE_H
@@ -36,7 +36,7 @@ typedef struct lb_seat {
     uint32_t place;                 /* in the segment, where State is shared */
     lb_counter others;              /* of in_flight: calls of the other workers */
     bool used;                      /* the slot belongs to a target */
-    bool leaving;                   /* removed with calls open: released with the last one */
+    lb_flag leaving;                /* removed with calls open: released with the last one */
     bool drained;                   /* it drains, and the end of its last call was told */
     bool apart;                     /* after a fork: its place is the parent's, this process has none yet */
 } lb_seat;
@@ -56,11 +56,11 @@ typedef struct lb_pace {
 _Static_assert(sizeof(lb_pace) == 2 * sizeof(uint64_t), "a pace is two words of a record");
 
 typedef struct lb_state {
-    uint32_t n_slots;               /* slots ever handed out: all used slots are below */
+    lb_counter n_slots;             /* slots ever handed out: all used slots are below */
     uint32_t n_free;                /* length of free_slot */
     uint32_t *free_slot;            /* released slots, last in first out; room for every slot of the blocks */
     lb_counter *in_flight[LB_MAX_BLOCKS];
-    float *ratio[LB_MAX_BLOCKS];
+    lb_factor *ratio[LB_MAX_BLOCKS];
     lb_seat *seat[LB_MAX_BLOCKS];
     lb_record *own[LB_MAX_BLOCKS];  /* NULL where State is shared */
     lb_record **record[LB_MAX_BLOCKS];
@@ -89,6 +89,10 @@ lb_status lb_state_take(lb_state *state, const lb_who *who, uint32_t *slot, lb_e
 
 /* The target is gone: release the slot now, or with its last call if some are open.  Cannot fail. */
 void lb_state_leave(lb_state *state, uint32_t slot);
+
+/* The same where other threads may still choose the target from an old picture: its slot stays until the owner's
+ * lb_state_sweep(), which comes after they are done with it. */
+void lb_state_leave_later(lb_state *state, uint32_t slot);
 
 /* One call of `generation` ended: the counter goes down, never below 0; a stranger's generation is left alone.
  * True if the call counted. */
@@ -132,7 +136,7 @@ static inline lb_counter *lb_in_flight(const lb_state *state, uint32_t slot) {
     return &state->in_flight[block][lb_in_block(slot, block)];
 }
 
-static inline float *lb_ratio_of(const lb_state *state, uint32_t slot) {
+static inline lb_factor *lb_ratio_of(const lb_state *state, uint32_t slot) {
     uint32_t block = lb_block_of(slot);
     return &state->ratio[block][lb_in_block(slot, block)];
 }

@@ -57,12 +57,8 @@ void lb_batch_keys(const lb_batch *batch, const lb_key *keys, int32_t *out, uint
 
 void lb_batch_end(lb_batch *batch) {
     lb_upstream *up = batch->up;
-    if (--up->n_pins) return;
-    while (up->retired) {
-        lb_picture *picture = up->retired;
-        up->retired = picture->next;
-        lb_picture_free(up, picture);
-    }
+    up->n_pins--;
+    lb_pictures_reclaim(up);
 }
 
 void lb_upstream_pick_many(lb_upstream *up, int32_t *out, uint32_t n, uint64_t now_ns) {

@@ -10,7 +10,7 @@ void lb_upstream_begin_on(lb_upstream *up, uint32_t member, uint64_t now_ns, lb_
     uint32_t slot = up->hot.view->slot[member];
     (void)lb_upstream_moment(up, now_ns);               /* a release tells no time of its own */
     uint32_t generation = lb_state_begin(up->state, slot);
-    up->in_flight++;
+    lb_upstream_count(up, 1);
     *call = (lb_call){.member = member, .slot = slot, .generation = generation, .started_ns = now_ns};
 }
 
@@ -36,7 +36,7 @@ bool lb_upstream_may_retry(lb_upstream *up, uint64_t now_ns) {
 /* Without memory to remember it, a failed call is released like any other. */
 static bool hold(lb_upstream *up, const lb_call *call) {
     lb_seat *seat = lb_seat_of(up->state, call->slot);
-    if (lb_counter_read(&seat->generation) != call->generation || seat->leaving) return false;
+    if (lb_counter_read(&seat->generation) != call->generation || lb_flag_read(&seat->leaving)) return false;
     if (!lb_holds_add(&up->holds, (lb_hold){call->slot, call->generation, call->hold_until_ns})) return false;
     seat->n_held++;
     lb_upstream_set_due(up);
@@ -45,8 +45,7 @@ static bool hold(lb_upstream *up, const lb_call *call) {
 
 void lb_upstream_release(lb_upstream *up, const lb_call *call) {
     if (!call->hold_until_ns || !hold(up, call)) {
-        if (!lb_state_finish(up->state, call->slot, call->generation)) return;
-        up->in_flight--;
+        if (!lb_upstream_finish(up, call->slot, call->generation)) return;
     }
     if (up->n_draining) lb_upstream_drained(up, call->slot, up->told_ns);
 }

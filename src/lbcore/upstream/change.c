@@ -52,7 +52,7 @@ static bool set_mark(lb_record *record, uint64_t bit, bool on) {
 
 static void restore(lb_upstream *up, uint32_t member, lb_record *record, uint64_t now_ns) {
     if (lb_outlier_recover(record, now_ns, true)) {
-        if (up->n_ejected) up->n_ejected--;
+        lb_upstream_uneject(up);
         lb_word_write(&record->trial, 0);               /* it is well by our word: there is nothing to try */
         tell(up, LB_EVENT_RECOVERED, member, now_ns);
     }
@@ -107,7 +107,7 @@ lb_status lb_upstream_undrain(lb_upstream *up, uint32_t member, uint64_t now_ns,
 
 void lb_upstream_drained(lb_upstream *up, uint32_t slot, uint64_t now_ns) {
     lb_seat *seat = lb_seat_of(up->state, slot);
-    if (!seat->used || seat->leaving) return;           /* it was removed: nobody waits for it any more */
+    if (!seat->used || lb_flag_read(&seat->leaving)) return;           /* it was removed: nobody waits for it any more */
     if (seat->drained || !lb_word_read(&lb_record_of(up->state, slot)->drain_until_ns)) return;
     if (lb_counter_read(lb_in_flight(up->state, slot)) - lb_counter_read(&seat->others) > seat->n_held) return;
     if (lb_state_look_at(up->state, slot) > seat->n_held) return;       /* another worker has calls */

@@ -15,22 +15,13 @@
 
 #define MOST_STEPS 1024u            /* that a policy is asked for before the rest of the group is looked through */
 
-/* One choice under way. */
-typedef struct choice {
-    lb_upstream *up;
-    const lb_want *want;
-    const lb_group *group;
-    const uint32_t *taken;          /* members that came before (peeking for several) */
-    uint32_t n_taken;
-    lb_rng *rng;
-    bool peek;
-} choice;
+typedef lb_choice choice;
 
 /* ---- who is passed over ----------------------------------------------------------------------------------------- */
 
 /* ceil(bound * (in flight + 1) * weight / total) + margin.  Counts are cut at 2^28, so that products fit 64 bits. */
 static uint64_t bound_of(const lb_upstream *up, const lb_view *view, uint32_t i) {
-    uint64_t all = up->in_flight + up->others + 1, calls = all < 1u << 28 ? all : 1u << 28, total = view->total_weight;
+    uint64_t all = lb_upstream_counted(up) + 1, calls = all < 1u << 28 ? all : 1u << 28, total = view->total_weight;
     uint64_t whole = calls * view->weight[i] / total, rest = calls * view->weight[i] % total;
     uint64_t permille = up->spec.limits.bound_permille;
     uint64_t parts = whole * permille + (rest * permille + total - 1) / total;
@@ -53,7 +44,7 @@ static uint32_t trial_calls(const lb_upstream *up, uint32_t slot) {
 
 /* What keeps a member out of this group, by its record: in panic health is not believed. */
 static uint32_t off_in(const choice *c, uint32_t slot) {
-    uint32_t off = lb_off_at(lb_record_of(c->up->state, slot), c->up->told_ns);
+    uint32_t off = lb_off_at(lb_record_of(c->up->state, slot), c->now_ns);
     return c->group->panic ? off & (LB_OFF_DRAINING | LB_OFF_DISABLED) : off;
 }
 
@@ -62,11 +53,12 @@ static lb_pass pass_of(const choice *c, uint32_t i) {
     const lb_limits *limits = &c->up->spec.limits;
     uint32_t slot = view->slot[i];
     if (c->want->n_exclude && is_excluded(c->want, slot)) return LB_PASS_EXCLUDED;
-    if (c->up->rough && off_in(c, slot)) return LB_PASS_OUT;
-    if (!limits->in_flight && !c->up->bounded && !c->up->n_trials) return LB_PASS_NOT;
+    if (c->rough && off_in(c, slot)) return LB_PASS_OUT;
+    bool trials = lb_counter_read(&c->up->n_trials) != 0;
+    if (!limits->in_flight && !c->up->bounded && !trials) return LB_PASS_NOT;
     uint32_t calls = lb_counter_read(lb_in_flight(c->up->state, slot));
     if (limits->in_flight && calls >= limits->in_flight) return LB_PASS_FULL;
-    if (c->up->n_trials && calls >= trial_calls(c->up, slot)) return LB_PASS_TRIAL;
+    if (trials && calls >= trial_calls(c->up, slot)) return LB_PASS_TRIAL;
     return c->up->bounded && calls >= bound_of(c->up, view, i) ? LB_PASS_BOUND : LB_PASS_NOT;
 }
 
@@ -113,7 +105,7 @@ static uint32_t rest(const choice *c, uint32_t from) {
     return LB_NONE;
 }
 
-static uint32_t walk(const choice *c) {
+static inline uint32_t walk(const choice *c) {
     const lb_policy *policy = c->up->spec.policy;
     lb_walk walk = {.key = *c->want->key, .rng = c->rng, .peek = c->peek};
     for (; walk.step < MOST_STEPS; walk.step++) {
@@ -126,14 +118,14 @@ static uint32_t walk(const choice *c) {
 
 /* At most k steps of a schedule, as its bound says; the turns are spent.  The place of the rest is drawn from the
  * generator as it was before: a policy that is only peeked at leaves it there. */
-static uint32_t schedule(const choice *c) {
+static inline uint32_t schedule(const choice *c) {
     const lb_policy *policy = c->up->spec.policy;
     const lb_view *view = c->group->view;
-    lb_ask ask = {.rng = c->rng, .peek = c->peek};
+    lb_ask ask = {.rng = c->rng, .kept = c->kept, .peek = c->peek};
     lb_rng before = *c->rng;
     uint32_t most = c->peek && view->n_usable > MOST_STEPS ? MOST_STEPS : view->n_usable, i = LB_NONE;
     for (; ask.step < most; ask.step++) {
-        i = policy->pick(c->group->policy_state, view, &ask);
+        i = c->replay ? lb_replay_among(c->replay, &ask) : policy->pick(c->group->policy_state, view, &ask);
         if (i == LB_NONE) break;
         if (suits(c, i)) return i;
     }
@@ -141,10 +133,38 @@ static uint32_t schedule(const choice *c) {
     return rest(c, lb_rng_below(&before, view->n_usable));
 }
 
-static uint32_t choose_in(choice *c, const lb_group *group) {
+/* A place among the usable, by weight (total_weight is far below 2^64: the bias is none to speak of). */
+static uint32_t draw_place(const lb_view *view, lb_rng *rng) {
+    uint64_t left = lb_rng_next(rng) % view->total_weight;
+    uint32_t place = 0;
+    for (; left >= view->weight[view->usable[place]]; place++) left -= view->weight[view->usable[place]];
+    return place;
+}
+
+static inline uint32_t ask_policy(const choice *c) { return c->up->spec.policy->walk ? walk(c) : schedule(c); }
+
+/* Beside other threads: one by one where the policy writes. */
+static uint32_t ask_among(choice *c) {
+    const lb_policy *policy = c->up->spec.policy;
+    void *state = c->group->policy_state;
+    if (lb_policy_is_pure(policy, state)) return ask_policy(c);
+    const lb_view *view = c->group->view;
+    uint32_t is = lb_gate_enter(&c->group->gate);
+    if (is == LB_GATE_CLOSED)
+        return rest(c, policy->walk ? (uint32_t)(hash_of(c) % view->n_usable) : draw_place(view, c->rng));
+    lb_replay *replay = policy->replay ? policy->replay(state) : NULL;
+    c->replay = is == LB_GATE_REPLAYS ? replay : NULL;
+    uint32_t i = ask_policy(c);
+    c->replay = NULL;
+    if (is == LB_GATE_TAKEN) lb_gate_leave(&c->group->gate, replay && replay->table);
+    return i;
+}
+
+static uint32_t choose_in(choice *c, lb_group *group) {
     c->group = group;
     if (group->view->n_usable == 0) return LB_NONE;
-    uint32_t i = c->up->spec.policy->walk ? walk(c) : schedule(c);
+    uint32_t i = c->kept ? ask_among(c) : ask_policy(c);
+    c->place = i;
     return i == LB_NONE ? LB_NONE : lb_view_origin(group->view, i);
 }
 
@@ -160,17 +180,28 @@ static uint32_t group_by_hash(choice *c, const lb_scope *scope) {
     return 0;
 }
 
-static uint32_t group_of(choice *c, const lb_scope *scope) {
+/* Beside other threads. */
+static uint32_t group_in_turn(const choice *c, lb_scope *scope, const lb_ask *ask) {
+    lb_replay *replay = c->up->chooser->replay(scope->schedule);
+    uint32_t is = lb_gate_enter(&scope->gate);
+    if (is == LB_GATE_REPLAYS) return lb_replay_among(replay, ask);
+    if (is == LB_GATE_CLOSED) return scope->shares->usable[draw_place(scope->shares, c->rng)];
+    uint32_t g = c->up->chooser->pick(scope->schedule, scope->shares, ask);
+    lb_gate_leave(&scope->gate, replay->table != NULL);
+    return g;
+}
+
+static uint32_t group_of(choice *c, lb_scope *scope) {
     if (scope->n_groups == 1) return 0;
     if (c->up->spec.policy->walk) return group_by_hash(c, scope);
+    if (scope->shares->n_usable == 0) return 0;
     lb_ask ask = {.rng = c->rng, .peek = c->peek};
-    uint32_t g = c->up->chooser->pick(scope->schedule, scope->shares, &ask);
-    return g == LB_NONE ? 0 : g;
+    return c->kept ? group_in_turn(c, scope, &ask) : c->up->chooser->pick(scope->schedule, scope->shares, &ask);
 }
 
 /* The group that is due, then the others in order.  These have draws of their own: what the groups before them have
  * drawn differs between a peek and a choice. */
-static uint32_t choose_from(choice *c, const lb_scope *scope, uint32_t first) {
+static uint32_t choose_from(choice *c, lb_scope *scope, uint32_t first) {
     lb_rng *drawn = c->rng, own;
     uint64_t seed = drawn->s[0];
     uint32_t member = choose_in(c, &scope->group[first]);
@@ -186,21 +217,27 @@ static uint32_t choose_from(choice *c, const lb_scope *scope, uint32_t first) {
     return member;
 }
 
-static const lb_scope *scope_of(const lb_upstream *up, const lb_want *want) {
+static lb_scope *scope_of(const lb_upstream *up, const lb_want *want) {
     return want->within ? want->within->scope : &up->picture->scope[0];
 }
 
 /* ---- the public ones -------------------------------------------------------------------------------------------- */
 
-/* As lb_upstream_candidates(), of this very picture. */
-static uint32_t look_ahead(lb_upstream *up, const lb_want *want, uint32_t *out, uint32_t n) {
-    const lb_scope *scope = scope_of(up, want);
-    if (!scope || (up->spec.policy->walk && !want->key)) return 0;
-    lb_rng copy = up->rng;
-    choice c = {.up = up, .want = want, .taken = out, .rng = &copy, .peek = true};
+static bool is_answerable(const choice *c, const lb_scope *scope) {
+    return scope && (c->want->key || !c->up->spec.policy->walk);
+}
+
+/* Members that this very choice would give one after the other, at most n into out[]. */
+static uint32_t look_ahead(const choice *asked, lb_scope *scope, uint32_t *out, uint32_t n) {
+    choice c = *asked;
+    if (!is_answerable(&c, scope)) return 0;
+    lb_rng copy = *asked->rng;
+    c.taken = out;
+    c.rng = &copy;
+    c.peek = true;
     uint32_t first = group_of(&c, scope);
     for (; c.n_taken < n; c.n_taken++) {
-        copy = up->rng;
+        copy = *asked->rng;
         out[c.n_taken] = choose_from(&c, scope, first);
         if (out[c.n_taken] == LB_NONE) break;
     }
@@ -208,20 +245,36 @@ static uint32_t look_ahead(lb_upstream *up, const lb_want *want, uint32_t *out, 
 }
 
 /* The first two of a look ahead: what the choice will be, and the runner-up. */
-static void begin_receipt(lb_upstream *up, const lb_want *want) {
+static void begin_receipt(const choice *c, lb_scope *scope) {
     uint32_t two[2] = {LB_NONE, LB_NONE};
-    look_ahead(up, want, two, 2);
-    *want->receipt = (lb_receipt){.runner_up = two[1]};
+    look_ahead(c, scope, two, 2);
+    *c->want->receipt = (lb_receipt){.runner_up = two[1]};
+}
+
+static inline uint32_t choose(choice *c, lb_scope *scope) {
+    if (!is_answerable(c, scope)) return LB_NONE;
+    lb_receipt *receipt = c->want->receipt;
+    if (receipt) begin_receipt(c, scope);
+    uint32_t member = choose_from(c, scope, group_of(c, scope));
+    if (receipt) receipt->priority = c->group->priority;
+    return member;
+}
+
+uint32_t lb_choose(choice *c, lb_scope *scope) { return choose(c, scope); }
+
+/* The writer's. */
+static inline choice begin_choice(lb_upstream *up, const lb_want *want) {
+    return (choice){.up = up, .want = want, .rng = &up->rng, .now_ns = up->told_ns, .rough = up->rough};
 }
 
 static uint32_t choose_now(lb_upstream *up, const lb_want *want) {
-    const lb_scope *scope = scope_of(up, want);
-    if (!scope || (up->spec.policy->walk && !want->key)) return LB_NONE;
-    if (want->receipt) begin_receipt(up, want);
-    choice c = {.up = up, .want = want, .rng = &up->rng};
-    uint32_t member = choose_from(&c, scope, group_of(&c, scope));
-    if (want->receipt) want->receipt->priority = c.group->priority;
-    return member;
+    choice c = begin_choice(up, want);
+    return choose(&c, scope_of(up, want));
+}
+
+static uint32_t candidates_now(lb_upstream *up, const lb_want *want, uint32_t *out, uint32_t n) {
+    choice c = begin_choice(up, want);
+    return look_ahead(&c, scope_of(up, want), out, n);
 }
 
 /* Would a new picture show somebody whom this one does not?  Who came back, or, where nobody is left, who is served all the
@@ -278,8 +331,8 @@ uint32_t lb_upstream_pick_key(lb_upstream *up, const lb_key *key, uint64_t now_n
 
 uint32_t lb_upstream_candidates(lb_upstream *up, const lb_want *want, uint32_t *out, uint32_t n, uint64_t now_ns) {
     lb_upstream_fire(up, now_ns);
-    uint32_t found = look_ahead(up, want, out, n);
-    return found == 0 && n && is_renewed(up, want) ? look_ahead(up, want, out, n) : found;
+    uint32_t found = candidates_now(up, want, out, n);
+    return found == 0 && n && is_renewed(up, want) ? candidates_now(up, want, out, n) : found;
 }
 
 bool lb_upstream_serves_session(const lb_upstream *up, uint32_t member, uint64_t now_ns) {
@@ -310,6 +363,16 @@ uint32_t lb_upstream_bound(const lb_upstream *up, uint32_t member) {
         if (bound < most) most = bound;
     }
     return most < LB_NONE ? (uint32_t)most : LB_NONE;
+}
+
+uint32_t lb_choice_most(const lb_choice *c) {
+    const lb_view *view = c->group->view;
+    uint64_t most = c->up->spec.limits.in_flight ? c->up->spec.limits.in_flight : LB_NONE;
+    uint64_t trial = lb_counter_read(&c->up->n_trials) ? trial_calls(c->up, view->slot[c->place]) : LB_NONE;
+    uint64_t bound = c->up->bounded ? bound_of(c->up, view, c->place) : LB_NONE;
+    if (trial < most) most = trial;
+    if (bound < most) most = bound;
+    return (uint32_t)most;
 }
 
 uint32_t lb_upstream_levels(const lb_upstream *up, uint32_t *priority, uint32_t *percent, uint32_t n) {

@@ -60,8 +60,7 @@ static void end_holds(lb_upstream *up, uint64_t now_ns) {
         up->holds.first = (up->holds.first + 1) % up->holds.capacity;
         up->holds.n--;
         if (lb_generation_of(up->state, hold.slot) == hold.generation) lb_seat_of(up->state, hold.slot)->n_held--;
-        if (!lb_state_finish(up->state, hold.slot, hold.generation)) continue;
-        up->in_flight--;
+        if (!lb_upstream_finish(up, hold.slot, hold.generation)) continue;
         if (up->n_draining) lb_upstream_drained(up, hold.slot, now_ns);
     }
 }
@@ -79,7 +78,8 @@ static void tick(lb_upstream *up, uint64_t now_ns) {
 
 /* Do picks depend on the others' calls? */
 static bool looks(const lb_upstream *up) {
-    return up->state->backing && (up->spec.policy->load_aware || up->spec.limits.in_flight || up->bounded || up->n_trials
+    return up->state->backing && (up->spec.policy->load_aware || up->spec.limits.in_flight || up->bounded
+                                  || lb_counter_read(&up->n_trials)
                                   || up->n_draining);
 }
 
@@ -89,7 +89,7 @@ static void look(lb_upstream *up, uint64_t now_ns) {
         (void)up->state->backing->sweep(up->state->backing->context);
         up->sweep_due_ns = now_ns + SWEEP_NS;
     }
-    up->others = lb_state_look(up->state);
+    lb_word_note(&up->others, lb_state_look(up->state));
     up->look_due_ns = now_ns + LOOK_NS * (1 + up->state->n_slots / LOOKED_AT);
     for (uint32_t i = 0; i < up->hot.view->n_members && up->n_draining; i++)
         lb_upstream_drained(up, up->hot.view->slot[i], now_ns);
@@ -157,6 +157,7 @@ static void tend(lb_upstream *up, uint64_t now_ns) {
 
 uint64_t lb_upstream_tend(lb_upstream *up, uint64_t now_ns) {
     now_ns = lb_upstream_moment(up, now_ns);
+    if (up->readers) lb_readers_attend(up);
     if (!lb_upstream_is_due(up, now_ns)) return now_ns;
     tend(up, now_ns);
     lb_upstream_set_due(up);
@@ -165,6 +166,7 @@ uint64_t lb_upstream_tend(lb_upstream *up, uint64_t now_ns) {
 
 lb_status lb_upstream_advance(lb_upstream *up, uint64_t now_ns, lb_error *err) {
     now_ns = lb_upstream_moment(up, now_ns);
+    if (up->readers) lb_readers_attend(up);
     if (!lb_upstream_is_old(up) && !lb_upstream_is_due(up, now_ns)) return LB_OK;
     tend(up, now_ns);
     bool late = lb_upstream_is_old(up) || now_ns >= up->picture_due_ns;

@@ -12,6 +12,8 @@
  *   batch.c     many at once
  *   budget.c    how many retries are allowed
  *   call.c      acquire, report, release
+ *   reader.c    the same for many threads, each with a handle; frees what they may still read
+ *   gate.h      who may take a turn of a policy whose pick() writes
  *   upstream.c  new, update; forks
  *   change.c    set_weight, set_health, drain, disable
  *
@@ -24,7 +26,8 @@
 #define LBCORE_UPSTREAM_INTERNAL_H
 
 #include "upstream/budget.h"
-#include "upstream/upstream.h"
+#include "upstream/gate.h"
+#include "upstream/reader.h"
 
 /* ---- members.c -------------------------------------------------------------------------------------------- */
 
@@ -92,22 +95,26 @@ typedef struct lb_group {
     bool borrowed;                  /* the View is the picture's */
     bool panic;                     /* health is not believed here */
     lb_cursor *cursor;              /* whose turns all workers take; NULL: the schedule is our own */
+    lb_gate gate;                   /* of policy_state, for readers */
 } lb_group;
 
 typedef struct lb_scope {
     lb_subset *subset;              /* NULL: all */
+    uint64_t number;                /* the subset's; 0: all */
     uint32_t n_groups, n_levels;
     lb_group *group;                /* by priority, then locality */
     lb_level *level;
     lb_view *shares;                /* of groups, where a scheduler chooses among them; NULL where there is one group */
     void *schedule;
     lb_cursor *cursor;              /* of `schedule` */
+    lb_gate gate;                   /* of `schedule`, for readers */
 } lb_scope;
 
 struct lb_subset {
     lb_upstream *up;                /* NULL: it is gone */
     lb_subset *next;                /* of the upstream's */
     lb_scope *scope;                /* in the present picture; NULL before the first */
+    uint64_t number;                /* from 1, of this upstream: what readers know it by */
     uint32_t n;
     uint32_t label[];
 };
@@ -121,7 +128,8 @@ typedef struct lb_picture {
     uint64_t made_ns;               /* the moment that it shows */
     uint64_t due_ns;                /* when its weights change by themselves */
     uint64_t seen;                  /* the epoch from which it was made */
-    struct lb_picture *next;        /* of the retired ones */
+    struct lb_picture *next;        /* of the retired ones: the next younger */
+    uint64_t era;                   /* in which it was retired */
     lb_members *retired;            /* the list whose bytes its View names, freed with it; NULL: not its own */
 } lb_picture;
 
@@ -170,6 +178,19 @@ bool lb_holds_add(lb_holds *holds, lb_hold hold);
 
 /* ---- judge.c ---------------------------------------------------------------------------------------------- */
 
+/* Who tells an outcome: the writer (reader NULL), or a reader, each from its picture. */
+typedef struct lb_teller {
+    lb_upstream *up;
+    lb_reader *reader;
+    const lb_picture *picture;
+} lb_teller;
+
+/* As lb_upstream_report(), of a call whose target is still there, at a time that is known. */
+void lb_judge(const lb_teller *by, lb_call *call, const lb_report *report, uint64_t now_ns);
+
+/* One fewer is ejected. */
+void lb_upstream_uneject(lb_upstream *up);
+
 /* The end of a detectors' interval. */
 void lb_judge_interval(lb_upstream *up, uint64_t now_ns);
 
@@ -179,7 +200,8 @@ struct lb_upstream {
     lb_upstream_hot hot;            /* first: see lb_upstream_is_replaying() */
     lb_picture *picture;
     lb_state *state;
-    uint64_t in_flight;             /* over all slots */
+    lb_word in_flight;              /* over all slots, begun less ended by the writer */
+    lb_word among;                  /* by readers: where calls are bounded, and of those that are gone */
     const lb_policy *chooser;       /* among groups: round_robin */
     bool plain;                     /* one group, no limits: a pick is the policy's */
     bool bounded;
@@ -190,9 +212,9 @@ struct lb_upstream {
     lb_mark mark;                   /* of its name */
     lb_rng rng;
     lb_rng chance;                  /* of jitter and of what is carried out by percent: picks do not depend on it */
-    uint64_t others;                /* calls of the other workers, over all slots */
-    uint32_t n_ejected;             /* members that are ejected */
-    uint32_t n_trials;              /* members whose breaker is half open, or will be when they are back */
+    lb_word others;                 /* calls of the other workers, over all slots */
+    lb_counter n_ejected;           /* members that are ejected */
+    lb_counter n_trials;            /* members whose breaker is half open, or will be when they are back */
     uint32_t n_draining;            /* members that drain and still have calls */
     uint32_t n_rough;               /* choices made from the old picture */
     uint64_t told_ns;               /* the latest time told */
@@ -204,8 +226,56 @@ struct lb_upstream {
     lb_subset *subsets;
     lb_events events;
     uint32_t n_pins;                /* batches that read a picture */
-    lb_picture *retired;            /* what they may still read */
+    lb_picture *retired, *youngest; /* what they, or readers, may still read, the oldest first */
+    uint32_t n_retired;
+    uint64_t n_subsets;             /* ever made */
+    lb_reader *readers;             /* NULL: one caller at a time */
+    _Atomic(lb_picture *) shown;    /* `picture`, for readers */
+    lb_word era;                    /* from 1; goes up with each picture that is retired */
 };
+
+/* One call more, or less (UINT64_MAX), of the writer's, who alone writes the word. */
+static inline void lb_upstream_count(lb_upstream *up, uint64_t n) {
+    lb_word_note(&up->in_flight, lb_word_glance(&up->in_flight) + n);
+}
+
+/* Calls of all, where they are bounded; else without those that readers count for themselves. */
+static inline uint64_t lb_upstream_counted(const lb_upstream *up) {
+    return lb_word_glance(&up->in_flight) + lb_word_glance(&up->others) + lb_word_glance(&up->among);
+}
+
+/* A call of the writer's has ended; false: it did not count.  A slot that is left with it may still be chosen by a reader in
+ * an old picture: then the next update gives it back. */
+static inline bool lb_upstream_finish(lb_upstream *up, uint32_t slot, uint32_t generation) {
+    bool counted = up->readers ? lb_state_let_go(up->state, slot, generation)
+                               : lb_state_finish(up->state, slot, generation);
+    if (counted) lb_upstream_count(up, UINT64_MAX);
+    return counted;
+}
+
+/* ---- choose.c --------------------------------------------------------------------------------------------- */
+
+/* One choice under way. */
+typedef struct lb_choice {
+    const lb_upstream *up;
+    const lb_want *want;
+    lb_group *group;
+    uint32_t place;                 /* in the group's View, of whom was chosen */
+    uint32_t n_taken;
+    const uint32_t *taken;          /* members that came before (peeking for several) */
+    lb_rng *rng;
+    lb_kept *kept;                  /* a reader's; NULL: one caller at a time */
+    lb_replay *replay;              /* plays the policy's part */
+    uint64_t now_ns;                /* at which records are read, */
+    bool rough;                     /* where the picture is old */
+    bool peek;
+} lb_choice;
+
+/* A member of the whole, with c->group and c->place; or LB_NONE.  scope NULL: there is nobody. */
+uint32_t lb_choose(lb_choice *c, lb_scope *scope);
+
+/* The most calls that who was chosen may have, for one more to be given to it; LB_NONE: any number. */
+uint32_t lb_choice_most(const lb_choice *c);
 
 /* ---- publish.c -------------------------------------------------------------------------------------------- */
 
@@ -243,6 +313,27 @@ static inline bool lb_upstream_is_old(const lb_upstream *up) {
 
 /* The state of a target has changed: all pictures are old. */
 static inline void lb_upstream_stir(lb_upstream *up) { lb_word_add(&up->state->common->epoch, 1); }
+
+/* ---- reader.c --------------------------------------------------------------------------------------------- */
+
+lb_rng *lb_reader_chance(lb_reader *reader);            /* as up->chance */
+void lb_reader_tell(lb_reader *reader, lb_event event); /* for the writer's queue */
+
+/* The writer comes by: hears what readers tell, frees what they are done with. */
+void lb_readers_attend(lb_upstream *up);
+void lb_readers_part(lb_upstream *up);                  /* the upstream goes, and what was retired with it */
+uint64_t lb_readers_in_flight(const lb_upstream *up);   /* what they have counted by themselves */
+
+/* The picture is replaced: free it, or have it wait. */
+void lb_picture_retire(lb_upstream *up, lb_picture *picture);
+
+void lb_pictures_reclaim(lb_upstream *up);              /* all that nobody is in */
+
+/* Before the writer builds from the picture's states (NULL: there is none), and after it has failed. */
+void lb_gates_close(lb_upstream *up, lb_picture *picture);
+void lb_gates_reopen(lb_upstream *up, lb_picture *picture);
+
+/* ---- the upstream, again ---------------------------------------------------------------------------------- */
 
 /* An event of `slot`; what belongs to its kind is filled in from the record. */
 void lb_upstream_tell(lb_upstream *up, lb_event event, uint64_t now_ns);

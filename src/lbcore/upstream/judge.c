@@ -5,14 +5,15 @@
  *           --pause.h----> retry_after -----------------------> held         /
  *
  * Cost    O(1); the end of an interval O(n).
- * Keeps   who wins the transition of a word tells the event and raises the epoch; nothing is allocated but the queue of
+ * Keeps   any number of readers may tell outcomes beside the writer.
+ *         Who wins the transition of a word tells the event and raises the epoch; nothing is allocated but the queue of
  *         events with the first one, and what the end of an interval works with: without memory nobody is judged then.
  */
 #include "upstream/internal.h"
 
 #include "base/alloc.h"
 
-void lb_upstream_tell(lb_upstream *up, lb_event event, uint64_t now_ns) {
+static lb_event complete(const lb_upstream *up, lb_event event, uint64_t now_ns) {
     const lb_record *record = lb_record_of(up->state, event.slot);
     event.generation = lb_generation_of(up->state, event.slot);
     event.at_ns = now_ns;
@@ -20,7 +21,21 @@ void lb_upstream_tell(lb_upstream *up, lb_event event, uint64_t now_ns) {
     if (event.kind == LB_EVENT_HELD) event.until_ns = lb_word_read(&record->held_until_ns);
     if (event.kind == LB_EVENT_DRAINING) event.until_ns = lb_word_read(&record->drain_until_ns);
     if (event.until_ns == LB_NEVER) event.until_ns = 0;
-    lb_events_push(&up->events, event);
+    return event;
+}
+
+void lb_upstream_tell(lb_upstream *up, lb_event event, uint64_t now_ns) {
+    lb_events_push(&up->events, complete(up, event, now_ns));
+}
+
+/* An event, which makes all pictures old. */
+static void tell(const lb_teller *by, lb_event event, uint64_t now_ns) {
+    if (by->reader) lb_reader_tell(by->reader, complete(by->up, event, now_ns));
+    else lb_upstream_tell(by->up, event, now_ns);
+}
+
+static uint64_t chance(const lb_teller *by) {
+    return lb_rng_next(by->reader ? lb_reader_chance(by->reader) : &by->up->chance);
 }
 
 /* ---- detectors -------------------------------------------------------------------------------------------------- */
@@ -35,24 +50,43 @@ static uint32_t limit_of(const lb_outlier *rule, lb_cause cause) {
     }
 }
 
-static void eject(lb_upstream *up, uint32_t slot, lb_causes asked, uint64_t now_ns) {
+/* Count one ejection more before it is made, so that others who are about to make one know of it. */
+static bool may_eject(const lb_teller *by) {
+    uint32_t n = lb_counter_read(&by->up->n_ejected);
+    do {
+        if (!lb_outlier_may(&by->up->spec.health.outlier, n, by->picture->view->n_members)) return false;
+    } while (!lb_counter_swap(&by->up->n_ejected, &n, n + 1));
+    return true;
+}
+
+/* Not below 0: the writer may have taken stock meanwhile. */
+void lb_upstream_uneject(lb_upstream *up) {
+    uint32_t n = lb_counter_read(&up->n_ejected);
+    while (n && !lb_counter_swap(&up->n_ejected, &n, n - 1)) continue;
+}
+
+static void eject(const lb_teller *by, uint32_t slot, lb_causes asked, uint64_t now_ns) {
+    lb_upstream *up = by->up;
     const lb_outlier *rule = &up->spec.health.outlier;
-    lb_cause cause = lb_outlier_enforced(rule, asked, lb_rng_next(&up->chance));
-    if (cause == LB_CAUSE_NONE || !lb_outlier_may(rule, up->n_ejected, up->hot.view->n_members)) return;
-    if (!lb_outlier_eject(rule, lb_record_of(up->state, slot), lb_rng_next(&up->chance), now_ns)) return;
-    up->n_ejected++;
-    up->n_trials += rule->half_open > 0;                /* it comes back on trial, maybe before the next picture */
+    lb_cause cause = lb_outlier_enforced(rule, asked, chance(by));
+    if (cause == LB_CAUSE_NONE || !may_eject(by)) return;
+    if (!lb_outlier_eject(rule, lb_record_of(up->state, slot), chance(by), now_ns)) {
+        lb_upstream_uneject(up);
+        return;
+    }
+    if (rule->half_open) lb_counter_add(&up->n_trials, 1);      /* it comes back on trial, maybe before the next picture */
     lb_event event = {.kind = LB_EVENT_EJECTED, .slot = slot, .cause = cause, .failures = limit_of(rule, cause)};
-    lb_upstream_tell(up, event, now_ns);
+    tell(by, event, now_ns);
     lb_upstream_stir(up);
 }
 
-static void detect(lb_upstream *up, uint32_t slot, const lb_outcome *outcome, uint64_t now_ns) {
+static void detect(const lb_teller *by, uint32_t slot, const lb_outcome *outcome, uint64_t now_ns) {
+    lb_upstream *up = by->up;
     const lb_outlier *rule = &up->spec.health.outlier;
     lb_record *record = lb_record_of(up->state, slot);
     bool trial = lb_outlier_on_trial(rule, record);
     lb_causes asked = lb_outlier_count(rule, record, outcome, now_ns);
-    if (asked) eject(up, slot, asked, now_ns);
+    if (asked) eject(by, slot, asked, now_ns);
     else if (trial && !lb_outlier_on_trial(rule, record)) lb_upstream_stir(up);     /* its breaker has closed */
 }
 
@@ -64,14 +98,16 @@ typedef struct bench {              /* what the end of an interval works with */
 
 static void judge_all(lb_upstream *up, const bench *b, uint64_t now_ns) {
     const lb_view *view = up->hot.view;
-    up->n_ejected = 0;
+    const lb_teller by = {up, NULL, up->picture};
+    uint32_t n_ejected = 0;
     for (uint32_t i = 0; i < view->n_members; i++) {
         b->record[i] = lb_record_of(up->state, view->slot[i]);
-        up->n_ejected += (lb_off_at(b->record[i], now_ns) & LB_OFF_EJECTED) != 0;   /* who is back by now leaves room */
+        n_ejected += (lb_off_at(b->record[i], now_ns) & LB_OFF_EJECTED) != 0;       /* who is back by now leaves room */
     }
+    lb_counter_write(&up->n_ejected, n_ejected);
     (void)lb_outlier_judge(&up->spec.health.outlier, b->record, view->n_members, b->scratch, b->asked, now_ns);
     for (uint32_t i = 0; i < view->n_members; i++)
-        if (b->asked[i]) eject(up, view->slot[i], b->asked[i], now_ns);
+        if (b->asked[i]) eject(&by, view->slot[i], b->asked[i], now_ns);
 }
 
 void lb_judge_interval(lb_upstream *up, uint64_t now_ns) {
@@ -93,43 +129,44 @@ static bool is_counted(const lb_check_limits *limits) {
     return limits->successes || limits->http_failures || limits->tcp_failures || limits->timeouts;
 }
 
-static void count(lb_upstream *up, uint32_t slot, const lb_check_limits *limits, const lb_outcome *outcome,
+static void count(const lb_teller *by, uint32_t slot, const lb_check_limits *limits, const lb_outcome *outcome,
                   uint64_t now_ns) {
-    lb_record *record = lb_record_of(up->state, slot);
+    lb_record *record = lb_record_of(by->up->state, slot);
     lb_check_change change = lb_checks_count(limits, record, outcome);
     if (change == LB_CHECK_SAME || (lb_word_read(&record->marks) & LB_MARK_UNHEALTHY)) return;  /* it is out by hand */
     if (change == LB_CHECK_ROSE) lb_word_write(&record->slow_since_ns, now_ns);
     lb_event_kind kind = change == LB_CHECK_ROSE ? LB_EVENT_HEALTHY : LB_EVENT_UNHEALTHY;
-    lb_upstream_tell(up, (lb_event){.kind = kind, .slot = slot}, now_ns);
-    lb_upstream_stir(up);
+    tell(by, (lb_event){.kind = kind, .slot = slot}, now_ns);
+    lb_upstream_stir(by->up);
 }
 
 void lb_upstream_checked(lb_upstream *up, uint32_t member, const lb_outcome *outcome, uint64_t now_ns) {
     if (member >= up->hot.view->n_members) return;
     now_ns = lb_upstream_tend(up, now_ns);
-    count(up, up->hot.view->slot[member], &up->spec.health.active, outcome, now_ns);
+    count(&(lb_teller){up, NULL, up->picture}, up->hot.view->slot[member], &up->spec.health.active, outcome, now_ns);
 }
 
 /* ---- calls ------------------------------------------------------------------------------------------------------ */
 
-static void pause_for(lb_upstream *up, uint32_t slot, const lb_report *report, uint64_t now_ns) {
+static void pause_for(const lb_teller *by, uint32_t slot, const lb_report *report, uint64_t now_ns) {
     bool moved = false;
+    lb_upstream *up = by->up;
     lb_record *record = lb_record_of(up->state, slot);
     if (!lb_pause_hold(record, report->pause_ns, up->spec.health.max_hold_ns, now_ns, &moved)) return;
-    if (!moved)
-        lb_upstream_tell(up, (lb_event){.kind = LB_EVENT_HELD, .slot = slot, .status = report->outcome.status}, now_ns);
+    if (!moved) tell(by, (lb_event){.kind = LB_EVENT_HELD, .slot = slot, .status = report->outcome.status}, now_ns);
     lb_upstream_stir(up);
 }
 
 /* What the policy learns, and whether the call is to stay counted. */
-static void learn(lb_upstream *up, lb_call *call, bool failed, uint64_t latency_ns, uint64_t now_ns) {
+static void learn(const lb_teller *by, lb_call *call, bool failed, uint64_t latency_ns, uint64_t now_ns) {
+    lb_upstream *up = by->up;
     const lb_policy *policy = up->spec.policy;
     if (failed && policy->load_aware && up->spec.limits.hold_ns)
         call->hold_until_ns = now_ns + up->spec.limits.hold_ns;
     if (!policy->observe) return;
     if (latency_ns == LB_NEVER) latency_ns = now_ns > call->started_ns ? now_ns - call->started_ns : 0;
     lb_seen seen = {.now_ns = now_ns, .latency_ns = latency_ns, .failed = failed};
-    policy->observe(up->picture->scope[0].group[0].policy_state, up->state, call->slot, &seen);
+    policy->observe(by->picture->scope[0].group[0].policy_state, up->state, call->slot, &seen);
 }
 
 /* A success of a target without a past: the most frequent report has nothing to do. */
@@ -139,16 +176,25 @@ static bool changes_nothing(const lb_upstream *up, uint32_t slot, const lb_repor
            && !lb_word_glance(&record->streaks) && !lb_word_glance(&record->trial);
 }
 
+static inline void judge(const lb_teller *by, lb_call *call, const lb_report *report, uint64_t now_ns) {
+    lb_upstream *up = by->up;
+    lb_verdict verdict = lb_outcome_verdict(&report->outcome);
+    if (verdict == LB_FAILURE || (verdict == LB_SUCCESS && up->spec.policy->observe))
+        learn(by, call, verdict == LB_FAILURE, report->latency_ns, now_ns);
+    detect(by, call->slot, &report->outcome, now_ns);
+    if (is_counted(&up->spec.health.passive))
+        count(by, call->slot, &up->spec.health.passive, &report->outcome, now_ns);
+    if (report->pause_ns) pause_for(by, call->slot, report, now_ns);
+}
+
+void lb_judge(const lb_teller *by, lb_call *call, const lb_report *report, uint64_t now_ns) {
+    judge(by, call, report, now_ns);
+}
+
 void lb_upstream_report(lb_upstream *up, lb_call *call, const lb_report *report, uint64_t now_ns) {
     if (!up->spec.policy->observe && changes_nothing(up, call->slot, report)) return;
     const lb_seat *seat = lb_seat_of(up->state, call->slot);
-    if (lb_counter_read(&seat->generation) != call->generation || seat->leaving) return;
+    if (lb_counter_read(&seat->generation) != call->generation || lb_flag_read(&seat->leaving)) return;
     now_ns = lb_upstream_tend(up, now_ns);
-    lb_verdict verdict = lb_outcome_verdict(&report->outcome);
-    if (verdict == LB_FAILURE || (verdict == LB_SUCCESS && up->spec.policy->observe))
-        learn(up, call, verdict == LB_FAILURE, report->latency_ns, now_ns);
-    detect(up, call->slot, &report->outcome, now_ns);
-    if (is_counted(&up->spec.health.passive))
-        count(up, call->slot, &up->spec.health.passive, &report->outcome, now_ns);
-    if (report->pause_ns) pause_for(up, call->slot, report, now_ns);
+    judge(&(lb_teller){up, NULL, up->picture}, call, report, now_ns);
 }

@@ -8,7 +8,7 @@
  * changes meanwhile makes the picture old from its first moment.
  * Cost    O(n) a scope and the policy's builds.
  * Keeps   after a show n_ejected counts the ejected members, and hot.replay is there only where a pick may look at
- *         nothing but the schedule.  A picture that a batch still reads is retired, and freed with the last batch.
+ *         nothing but the schedule.  A picture that batches or readers may still read waits: reader.c.
  */
 #include "upstream/internal.h"
 
@@ -44,7 +44,10 @@ lb_status lb_picture_finish(lb_upstream *up, lb_picture *picture, const uint32_t
     picture->made_ns = now_ns;
     picture->due_ns = lb_weigh(up, picture->view, picture->members, now_ns);
     lb_view_close(picture->view);
-    return lb_scopes_new(up, picture, up->picture, old_index, err);
+    lb_gates_close(up, up->picture);
+    lb_status status = lb_scopes_new(up, picture, up->picture, old_index, err);
+    if (status) lb_gates_reopen(up, up->picture);
+    return status;
 }
 
 /* ---- taking stock ----------------------------------------------------------------------------------------------- */
@@ -61,14 +64,15 @@ static void end_pause(lb_upstream *up, uint32_t slot, lb_record *record, uint64_
 /* End what is over; count who is still out, on trial, or draining. */
 static void take_stock(lb_upstream *up, uint64_t now_ns) {
     const lb_view *view = up->hot.view;
-    up->n_ejected = up->n_trials = up->n_draining = 0;
+    uint32_t n_ejected = 0, n_trials = 0;
+    up->n_draining = 0;
     for (uint32_t i = 0; i < view->n_members; i++) {
         uint32_t slot = view->slot[i];
         lb_record *record = lb_record_of(up->state, slot);
         if (lb_record_off(record)) {
             end_ejection(up, slot, record, now_ns);
             end_pause(up, slot, record, now_ns);
-            up->n_ejected += lb_word_read(&record->ejected_until_ns) != 0;
+            n_ejected += lb_word_read(&record->ejected_until_ns) != 0;
         }
         if (!lb_word_read(&record->drain_until_ns)) {
             lb_seat_of(up->state, slot)->drained = false;       /* whoever ended its drain */
@@ -76,29 +80,22 @@ static void take_stock(lb_upstream *up, uint64_t now_ns) {
             up->n_draining++;
             lb_upstream_drained(up, slot, now_ns);
         }
-        up->n_trials += lb_outlier_on_trial(&up->spec.health.outlier, record);
+        n_trials += lb_outlier_on_trial(&up->spec.health.outlier, record);
     }
+    lb_counter_write(&up->n_ejected, n_ejected);
+    lb_counter_write(&up->n_trials, n_trials);
 }
 
 /* Does a pick of all targets ask nothing but the policy's state for one View? */
 static bool is_plain(const lb_upstream *up) {
-    return up->picture->scope[0].n_groups == 1 && !up->spec.limits.in_flight && !up->bounded && !up->n_trials;
-}
-
-static void retire(lb_upstream *up, lb_picture *picture, lb_members *gone) {
-    if (picture) picture->retired = gone;
-    if (!picture || up->n_pins == 0) {
-        lb_picture_free(up, picture);
-        return;
-    }
-    picture->next = up->retired;
-    up->retired = picture;
+    return up->picture->scope[0].n_groups == 1 && !up->spec.limits.in_flight && !up->bounded && !lb_counter_read(&up->n_trials);
 }
 
 void lb_picture_show(lb_upstream *up, lb_picture *picture, lb_members *gone, uint64_t now_ns) {
     lb_picture *before = up->picture;
     const lb_policy *policy = up->spec.policy;
     up->picture = picture;
+    atomic_store(&up->shown, picture);
     up->hot.view = picture->view;
     up->hot.seen = picture->seen;
     for (uint32_t s = 1; s < picture->n_scopes; s++) picture->scope[s].subset->scope = &picture->scope[s];
@@ -110,7 +107,9 @@ void lb_picture_show(lb_upstream *up, lb_picture *picture, lb_members *gone, uin
     up->hot.replay = up->plain && policy->replay ? policy->replay(picture->scope[0].group[0].policy_state) : NULL;
     up->picture_due_ns = picture->due_ns;
     lb_upstream_set_due(up);
-    retire(up, before, gone);
+    if (!before) return;
+    before->retired = gone;
+    lb_picture_retire(up, before);
 }
 
 /* The members as they stand: a picture with the same slots and users, and the map of each to itself. */

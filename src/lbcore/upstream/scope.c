@@ -349,7 +349,10 @@ static lb_status list_scopes(const lb_upstream *up, lb_picture *picture, lb_erro
     picture->scope = lb_alloc_zero(n, sizeof *picture->scope);
     if (!picture->scope) return lb_no_memory(err, "targets");
     picture->n_scopes = n;
-    for (lb_subset *subset = up->subsets; subset; subset = subset->next) picture->scope[--n].subset = subset;
+    for (lb_subset *subset = up->subsets; subset; subset = subset->next) {
+        picture->scope[--n].subset = subset;
+        picture->scope[n].number = subset->number;
+    }
     return LB_OK;
 }
 
@@ -400,6 +403,7 @@ lb_status lb_upstream_subset(lb_upstream *up, const uint32_t *labels, uint32_t n
     if (!subset) return lb_no_memory(err, "subset");
     if (n) memcpy(subset->label, labels, n * sizeof *labels);
     subset->up = up;
+    subset->number = ++up->n_subsets;
     subset->n = n;
     subset->next = up->subsets;
     up->subsets = subset;

@@ -81,6 +81,7 @@ static void adopt(lb_upstream *up, const lb_upstream_spec *spec, uint64_t now_ns
     up->unwatched = is_unwatched(&spec->health);
     up->mark = mark_of(spec->name);
     up->told_ns = now_ns;
+    lb_word_note(&up->era, 1);
     up->hot.due_ns = up->picture_due_ns = LB_NEVER;
     up->tick_due_ns = spec->policy->tick_ns ? now_ns + spec->policy->tick_ns : LB_NEVER;
     up->judge_due_ns = lb_outlier_due_ns(&spec->health.outlier, now_ns);
@@ -112,6 +113,7 @@ void lb_upstream_free(lb_upstream *up) {
         subset->scope = NULL;
     }
     lb_picture_free(up, up->picture);
+    lb_readers_part(up);
     lb_state_free(up->state);
     lb_members_free(up->members);
     lb_free(up->holds.ring);
@@ -191,16 +193,18 @@ static lb_status prepare(lb_upstream *up, draft *next, const lb_target_spec *tar
 
 /* The slots of those whom the next list does not name. */
 static void let_go(lb_upstream *up, const lb_members *next) {
+    void (*leave)(lb_state *, uint32_t) = up->readers ? lb_state_leave_later : lb_state_leave;
     for (uint32_t i = 0; up->members && i < up->members->n; i++)
         if (lb_members_find(next, up->members->name[i].identity) == LB_NONE)
-            lb_state_leave(up->state, up->hot.view->slot[i]);
+            leave(up->state, up->hot.view->slot[i]);
 }
 
 lb_status lb_upstream_update(lb_upstream *up, const lb_target_spec *targets, uint32_t n, uint64_t now_ns,
                              lb_error *err) {
     draft next = {0};
     now_ns = lb_upstream_moment(up, now_ns);
-    lb_state_sweep(up->state);
+    if (up->readers) lb_readers_attend(up);
+    if (!up->readers || !up->retired) lb_state_sweep(up->state);     /* else a reader may still choose who has left */
     lb_status status = prepare(up, &next, targets, n, now_ns, err);
     if (status) {
         discard(up, &next);
@@ -235,7 +239,8 @@ void lb_upstream_forked(lb_upstream *up, uint64_t seed) {
     lb_state_forked(up->state);
     lb_rng_seed(&up->rng, seed);
     lb_rng_seed(&up->chance, ~seed);
-    up->in_flight = up->others = 0;
+    lb_word_note(&up->in_flight, 0);
+    lb_word_note(&up->others, 0);
     up->holds.n = 0;
     up->events.n = 0;
     up->orphan = up->state->backing != NULL;
@@ -270,8 +275,11 @@ lb_state *lb_upstream_state(const lb_upstream *up) { return up->state; }
 
 const void *lb_upstream_policy_state(const lb_upstream *up) { return up->picture->scope[0].group[0].policy_state; }
 
-uint64_t lb_upstream_in_flight(const lb_upstream *up) { return up->in_flight + up->others; }
+uint64_t lb_upstream_in_flight(const lb_upstream *up) {
+    return lb_upstream_counted(up) + lb_readers_in_flight(up);
+}
 
 bool lb_upstream_next_event(lb_upstream *up, lb_event *out, uint64_t *dropped) {
+    if (up->readers) lb_readers_attend(up);
     return lb_events_take(&up->events, out, dropped);
 }

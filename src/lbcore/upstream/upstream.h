@@ -15,7 +15,7 @@
  *         first event, and what an interval's end works with.  A caller that passes 0 tells no time.
  * Events  what happened to targets goes to a queue of the last 256; what it had to drop is counted.
  * Keeps   the same calls with the same arguments give the same picks.  One caller at a time (the binding's
- *         GIL), but for what says otherwise; in-flight counters may be read by anyone.
+ *         GIL), but for what says otherwise; in-flight counters may be read by anyone.  Many threads: reader.h.
  */
 #ifndef LBCORE_UPSTREAM_UPSTREAM_H
 #define LBCORE_UPSTREAM_UPSTREAM_H
