@@ -287,7 +287,9 @@ RULES = {
         max_hold=0,
     ),
     "all": Health(
-        outlier=SOME, passive=PassiveChecks(unhealthy_http_failures=2), active=ActiveChecks(healthy_successes=1)
+        outlier=SOME,
+        passive=PassiveChecks(unhealthy_http_failures=2),
+        active=ActiveChecks(healthy_successes=1),
     ),
 }
 WHO = st.integers(0, 6)
