@@ -37,7 +37,7 @@ PYTHON_ARROWS = {
     "affinity": {"errors"},
     "filters": {"_core", "errors"},  # _core: a share of mirrored requests is a split
     "keys": {"_core", "errors"},
-    "engine": {"_core", "errors", "keys", "options"},
+    "engine": {"_core", "errors", "healthrules", "keys", "options"},
     "config": {"engine", "errors"},
     "health": {"engine", "errors", "healthrules"},
     # _core: it makes targets and is handed upstreams; config: a file of targets is read by config.targets alone, so

@@ -15,6 +15,10 @@ from typing import Any, Literal
 from lbcore._core import Backend, Match, Route, Router, Split, Target, Upstream, hash_bytes
 from lbcore._core import policy as policy  # config checks with these what it was told, and may not look there
 from lbcore.errors import LbcoreError, Problem
+from lbcore.healthrules import ActiveChecks as ActiveChecks
+from lbcore.healthrules import Health as Health
+from lbcore.healthrules import Outlier as Outlier
+from lbcore.healthrules import PassiveChecks as PassiveChecks
 from lbcore.keys import KeySource as KeySource
 from lbcore.options import Levels as Levels
 from lbcore.options import Limits as Limits
@@ -50,6 +54,8 @@ class UpstreamSpec:
     limits: Limits | None = None
     levels: Levels | None = None
     slow_start: SlowStart | None = None
+    health: Health | Literal["passive"] | None = "passive"
+    when_empty: Literal["fail", "panic", "least_bad"] = "fail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +284,8 @@ def upstream_of(spec: UpstreamSpec) -> Upstream:
         limits=spec.limits,
         levels=spec.levels,
         slow_start=spec.slow_start,
+        health=spec.health,
+        when_empty=spec.when_empty,
     )
 
 
