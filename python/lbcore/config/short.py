@@ -16,7 +16,7 @@ import msgspec
 from lbcore.config import model, validate
 from lbcore.config.attach import hostnames_served
 from lbcore.config.draft import Draft
-from lbcore.config.plain import Path, cut, shown
+from lbcore.config.plain import Path, cut, parts, shown
 from lbcore.config.problems import Document
 from lbcore.config.routes import canonical_path
 from lbcore.engine import (
@@ -44,7 +44,6 @@ from lbcore.errors import ConfigError
 NAME = "lbcore's short form (lbcore: 1)"
 MAX_PATH = 65535
 HOST = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
-PLACE = re.compile(r"([^.\[\]]+)|\[(\d+)\]")  # a part of a field such as targets[1].weight
 HTTP_ONLY = ("hosts", "path", "path_type", "methods", "headers", "query")
 
 _Options = TypeVar("_Options")
@@ -148,10 +147,10 @@ class _Form:
             upstream_of(spec)
         except ConfigError as error:
             field = error.problems[0].field
-            parts = _parts(field)
+            at = parts(field)
             if field in policy(spec.policy).params:
-                parts = ("policy", field)
-            self.wrong(document, (*path, *parts), error.problems[0].reason)
+                at = ("policy", field)
+            self.wrong(document, (*path, *at), error.problems[0].reason)
 
     def _options(
         self, document: Document, path: Path, given: msgspec.Struct | None, make: Callable[..., _Options]
@@ -165,7 +164,7 @@ class _Form:
         try:
             return make(**given)
         except ConfigError as error:  # what ranges do not say, such as .nan
-            field = _parts(error.problems[0].field)
+            field = parts(error.problems[0].field)
             at = next((field[i:] for i, part in enumerate(field) if part in given), field[-1:])
             self.wrong(document, (*path, *at), error.problems[0].reason)
             return None
@@ -173,17 +172,17 @@ class _Form:
     def _health(
         self, document: Document, path: Path, given: str | model.ShortHealth | None
     ) -> Health | Literal["passive"] | None:
-        """"none" is off, for all or for outlier detection: a null is as good as absent, here as everywhere."""
+        """ "none" is off, for all or for outlier detection: a null is as good as absent, here as everywhere."""
         if given is None or given == "passive":
             return "passive"
         if isinstance(given, str):
             return None
-        parts: dict[str, Any] = _given(given)
+        rules: dict[str, Any] = _given(given)
         for name, make in (("outlier", Outlier), ("passive", PassiveChecks), ("active", ActiveChecks)):
-            part = parts.get(name)
-            if part is not None:
-                parts[name] = None if part == "none" else self._options(document, (*path, name), part, make)
-        return self._made(document, path, parts, Health)
+            rule = rules.get(name)
+            if rule is not None:
+                rules[name] = None if rule == "none" else self._options(document, (*path, name), rule, make)
+        return self._made(document, path, rules, Health)
 
     def _levels(self, document: Document, path: Path, given: model.ShortLevels | None) -> Levels | None:
         if given is None:
@@ -368,11 +367,6 @@ def _given(options: msgspec.Struct) -> dict[str, Any]:
     """What is there; the rest has the defaults of what is made of it."""
     values = {name: getattr(options, name) for name in options.__struct_fields__}
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _parts(field: str) -> Path:
-    """A field's name, such as targets[1].weight, as a path."""
-    return tuple(int(index) if index else name.strip("'\"") for name, index in PLACE.findall(field))
 
 
 def _refusal(name: str, params: dict[str, Any]) -> tuple[str, str] | None:
