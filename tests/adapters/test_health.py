@@ -10,6 +10,7 @@ import pytest
 import lbcore
 from adapters.rig import (
     OK,
+    address_of,
     closed_port,
     engine,
     get,
@@ -190,7 +191,7 @@ class Told:
 
     session = None
 
-    class upstream:  # noqa: N801
+    class upstream:
         affinity = None
 
     def __init__(self, address):
@@ -275,7 +276,7 @@ async def test_a_flow_that_was_answered_is_a_success_and_another_says_nothing(an
     with listening(socket.SOCK_DGRAM) as sock:
         sock.setblocking(False)
         loop = asyncio.get_running_loop()
-        call, flows = Told("127.0.0.1:%d" % sock.getsockname()[1]), Flows()
+        call, flows = Told(address_of(sock)), Flows()
         flow = Flow(flows, ("127.0.0.1", 9), call, flows.now)
         flow.send(b"x")
         async with asyncio.timeout(10):
