@@ -79,14 +79,6 @@ def test_a_wrong_status_is_refused_but_released(up, status):
     assert up.targets[0].in_flight == 0
 
 
-def test_what_is_not_there_yet_releases_all_the_same(up):
-    for more in ({"retry_after": 3},):
-        call = up.acquire()
-        with pytest.raises(lbcore.LbcoreError, match="not available yet"):
-            call.done(**more)
-    assert up.targets[0].in_flight == 0
-
-
 def test_a_dropped_call_releases_and_warns(up):
     call = up.acquire()
     with pytest.warns(ResourceWarning, match="a:1"):

@@ -80,8 +80,6 @@ def test_wrong_addresses_are_refused(address):
     "more",
     [
         {"shared": "name"},
-        {"when_empty": "panic"},
-        {"health": "active"},
     ],
 )
 def test_what_is_not_there_yet_says_so(more):
@@ -96,9 +94,7 @@ def test_an_option_of_another_kind_is_refused(field):
 
 
 def test_methods_that_are_not_there_yet_say_so():
-    up = lbcore.Upstream("u", ["a:1"])
     for call in (
-        lambda: up.set_health("a:1", True, hold=True),
         lambda: lbcore.Target("a", scheme="https"),
         lambda: lbcore.Route("r", filters=[1]),
         lambda: lbcore.Route("r", path_type="regex"),
