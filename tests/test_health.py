@@ -343,7 +343,9 @@ def test_the_upstream_serves_above_its_threshold():
         rig.up.set_health(rig[i], False)
         assert rig.up.pick_or_none() is not None
     rig.up.set_health(rig[2], False)  # 40 percent are not more than 40
-    assert rig.nobody().retry_after is None
+    nobody = rig.nobody()
+    assert (nobody.status, nobody.retry_after) == (503, None)
+    assert list(nobody.reasons.values()) == ["unhealthy"] * 3 + ["below the threshold"] * 2
     rig.up.set_weight(rig[4], 2)
     assert rig.up.pick().index in (3, 4)
     rig.up.set_weight(rig[4], 0)

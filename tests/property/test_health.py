@@ -145,6 +145,12 @@ class Twin:
             return "held"
         return "draining" if self.draining[i] else "healthy"
 
+    def back(self, i):
+        """When it is back by itself; None: it is not out, or does not come back so."""
+        if self.disabled[i] or self.down[i] or not self.checks[i].takes_traffic or self.draining[i]:
+            return None
+        return max(self.fleet.targets[i].until_ns or 0, self.held[i]) or None
+
     def until(self, i):
         found = self.fleet.targets[i].until_ns or self.held[i] or self.draining[i]
         return found if found > 0 else None
@@ -237,8 +243,18 @@ class Pair:
         assert sorted(seen, key=repr) == sorted(told, key=repr)
         healthy = [w for i, w in enumerate(self.weights) if twin.state(i) == "healthy"]
         serves = suffices(self.twin.health.threshold, sum(healthy), sum(self.weights)) and any(healthy)
-        if not twin.health.outlier.half_open:  # a target on trial takes few calls, and has many
-            assert (up.pick_or_none() is not None) == serves
+        if twin.health.outlier.half_open:  # a target on trial takes few calls, and has many
+            return
+        assert (up.pick_or_none() is not None) == serves
+        if not serves:
+            with pytest.raises(lbcore.NoTarget) as nobody:
+                up.pick()
+            back = [b for b in map(twin.back, range(len(up))) if b is not None]
+            assert nobody.value.retry_after == ((min(back) - self.now) / 1e9 if back else None)
+            assert nobody.value.reasons == {
+                t.id: twin.state(i) if twin.state(i) != "healthy" else "below the threshold"
+                for i, t in enumerate(up)
+            }
 
     def end(self):
         for calls in self.calls:
