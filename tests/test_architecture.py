@@ -37,7 +37,12 @@ PYTHON_ARROWS = {
     "affinity": {"errors"},
     "filters": {"_core", "errors"},  # _core: a share of mirrored requests is a split
     "keys": {"_core", "errors"},
-    "engine": {"_core", "errors", "healthrules", "keys", "options"},
+    "moves": {"_core"},
+    # The engine in several files; the arrows back to it are of types alone.
+    "engine": {"_core", "difference", "errors", "healthrules", "keys", "moves", "options", "plan", "reloading"},
+    "plan": {"_core", "engine", "errors", "keys"},
+    "difference": {"_core", "engine", "plan"},
+    "reloading": {"_core", "engine", "errors"},
     "config": {"engine", "errors"},
     "health": {"engine", "errors", "healthrules"},
     # _core: it makes targets and is handed upstreams; config: a file of targets is read by config.targets alone, so

@@ -79,6 +79,14 @@ def test_a_wrong_status_is_refused_but_released(up, status):
     assert up.targets[0].in_flight == 0
 
 
+def test_a_value_that_is_refused_releases_all_the_same(up):
+    for more in ({"retry_after": object()}, {"retry_after": float("nan")}, {"latency": -1.0}, {"status": 99}):
+        call = up.acquire()
+        with pytest.raises(ValueError, match=next(iter(more))):
+            call.done(**more)
+        assert up.targets[0].in_flight == 0
+
+
 def test_a_dropped_call_releases_and_warns(up):
     call = up.acquire()
     with pytest.warns(ResourceWarning, match="a:1"):

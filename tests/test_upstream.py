@@ -79,11 +79,17 @@ def test_wrong_addresses_are_refused(address):
 @pytest.mark.parametrize(
     "more",
     [
-        {"shared": "name"},
+        {"shared": "no/slash"},
+        {"shared": ""},
+        {"shared": 5},
+        {"when_empty": "panik"},
+        {"health": "active"},
+        {"failures": "OSError"},
+        {"failures": (int,)},
     ],
 )
-def test_what_is_not_there_yet_says_so(more):
-    with pytest.raises(lbcore.LbcoreError, match="not available yet"):
+def test_a_wrong_option_names_itself(more):
+    with pytest.raises(lbcore.ConfigError, match=f"^{next(iter(more))}"):
         lbcore.Upstream("u", ["a:1"], **more)
 
 

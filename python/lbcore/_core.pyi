@@ -650,6 +650,64 @@ class Match:
     def forward(self, headers: _Headers) -> tuple[str, str, str, list[tuple[_Text, _Text]]]:
         """(method, host, target, headers) to send to the backend; the Host is the client's."""
 
+class Stopped(Exception):
+    """Raised in the work whose :class:`Yielder` was stopped."""
+
+@final
+class Yielder:
+    """Gives the interpreter away in a long piece of work, so that nobody waits for it longer than half a millisecond.
+
+    With no other thread there is nobody to give way to, and no pause.  One thread uses it; ``stop`` is for the others.
+    """
+
+    def __new__(cls) -> Self: ...
+    @property
+    def longest(self) -> float:
+        """The longest stretch between two pauses so far: seconds of the thread's CPU time (Windows: by the clock)."""
+
+    def tick(self) -> None:
+        """After each item of a few microseconds at most: every 8 items it looks whether 0.3 ms have gone, and then
+        sleeps 50 microseconds.  Raises :class:`Stopped` after ``stop``, and what signal handlers raise."""
+
+    def pause(self) -> None:
+        """As :meth:`tick`, but now."""
+
+    def stop(self) -> None:
+        """End the work: its next pause raises :class:`Stopped`."""
+
+def settle(item: _Item, kinds: frozenset[type]) -> _Item:
+    """``item``, out of the cyclic collector's sight, with all of ``kinds`` that it is made of.
+
+    For data that no cycle can run through, such as frozen records of text and numbers: the interpreter does the same
+    with tuples of these, and a full collection then has less to walk.  What would make a cycle through it later leaks.
+    """
+
+def untrack(container: _Item) -> _Item:
+    """As :func:`settle`, for a list or tuple whose items are settled one by one."""
+
+def held_elsewhere(parts: list[Any]) -> bool:
+    """True if somebody else has the last of ``parts``."""
+
+def dismantle(parts: list[Any], yielder: Yielder) -> list[Router]:
+    """Free ``parts`` and what they are made of, the last first, with pauses; the list is empty afterwards.
+
+    Tuples and lists that nobody else holds are freed item by item, so are the routes of routers, and the ``parts()`` of
+    what has them.  Returns the routers that somebody else holds.  Raises as :meth:`Yielder.tick`; the rest then goes at
+    once.
+    """
+
+@final
+class Entries:
+    """Routes of a :class:`Router` that are made when they are first met.
+
+    Route ``i`` has the ``path``, ``path_type``, ``methods``, ``headers`` and ``query`` of ``conditions[i]`` (text and
+    tuples, exactly as a :class:`Route` would hold them) and the ``hosts[i]``; ``make(i)`` makes it.
+    """
+
+    def __new__(
+        cls, conditions: list[Any], hosts: list[tuple[str, ...]], make: Callable[[int], Route]
+    ) -> Self: ...
+
 @final
 class Router:
     """An immutable routing table.
@@ -660,13 +718,18 @@ class Router:
 
     def __new__(
         cls,
-        routes: Iterable[Route],
+        routes: Iterable[Route] | Entries,
         flavor: Literal["gateway_api"] = "gateway_api",
         *,
         seed: int | None = None,
-    ) -> Self: ...
+        yielder: Yielder | None = None,
+    ) -> Self:
+        """``yielder``: of the work that this is a part of."""
+
     @property
-    def routes(self) -> tuple[Route, ...]: ...
+    def routes(self) -> tuple[Route, ...]:
+        """All of them; those that nobody has met are made now."""
+
     @property
     def flavor(self) -> str: ...
     def __len__(self) -> int: ...

@@ -8,21 +8,33 @@ that ``load`` handed over.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from lbcore._core import Backend, Match, Route, Router, Split, Target, Upstream, hash_bytes
+from lbcore._core import Match, Route, Router, Target, Upstream, Yielder, dismantle, held_elsewhere
 from lbcore._core import policy as policy  # config checks with these what it was told, and may not look there
+from lbcore.difference import Changes as Changes
+from lbcore.difference import Merger
+from lbcore.difference import TargetChanges as TargetChanges
 from lbcore.errors import LbcoreError, Problem
 from lbcore.healthrules import ActiveChecks as ActiveChecks
 from lbcore.healthrules import Health as Health
 from lbcore.healthrules import Outlier as Outlier
 from lbcore.healthrules import PassiveChecks as PassiveChecks
 from lbcore.keys import KeySource as KeySource
+from lbcore.moves import share_moved
 from lbcore.options import Levels as Levels
 from lbcore.options import Limits as Limits
 from lbcore.options import SlowStart as SlowStart
+from lbcore.plan import Index, Plan, parts_of
+from lbcore.reloading import Reader, Turns, comes, in_thread, request_of
+
+_PATIENCE = 20  # pauses for those who still hold a plan that was replaced
 
 log = logging.getLogger("lbcore")
 log.addHandler(logging.NullHandler())  # a library says nothing unless its program wants to hear it
@@ -170,107 +182,27 @@ class Spec:
 
 # ---- the engine -------------------------------------------------------------------------------------------------
 
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What a reload changed (or, with ``dry_run``, would): names of rules, streams and upstreams."""
-
-    added: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.added or self.removed or self.changed)
+# What a Spec is made of: frozen, so that no cycle can run through it, and the collector need not look at it.
+_KINDS = frozenset({
+    *(tuple, dict, Spec, ListenerSpec, UpstreamSpec, TargetSpec, RuleSpec, StreamSpec, MatchSpec, BackendSpec),
+    *(KeySpec, Report, ObjectReport, Condition, Problem),
+})  # fmt: skip
 
 
-class _Plan:
-    """Everything one generation of the configuration compiles to; immutable."""
-
-    __slots__ = ("keys", "routers", "spec", "splits", "streams", "upstreams")
-
-    def __init__(self, spec: Spec, upstreams: dict[str, Upstream], previous: _Plan | None) -> None:
-        self.spec = spec
-        self.upstreams = upstreams
-        self.splits: dict[str, Split] = {}
-        self.keys: dict[str, KeySource | None] = {}
-        everything: tuple[RuleSpec | StreamSpec, ...] = (*spec.rules, *spec.streams)
-        for rule in everything:
-            self.splits[rule.name] = _split(
-                rule, upstreams, previous.splits.get(rule.name) if previous else None
+def _targets(spec: UpstreamSpec, yielder: Yielder | None = None) -> list[Target]:
+    made = []
+    for t in spec.targets:
+        made.append(
+            Target(
+                t.address, id=t.id, weight=t.weight, labels=t.labels, hash_key=t.hash_key, priority=t.priority
             )
-            self.keys[rule.name] = _key_source(rule, previous.keys.get(rule.name) if previous else None)
-        self.routers = self._compile_http()
-        self.streams = self._compile_streams()
-
-    def _compile_http(self) -> dict[int, Router]:
-        routes: dict[int, list[Route]] = {}
-        port_of = {}
-        for listener in self.spec.listeners:
-            if listener.protocol == "HTTP":
-                port_of[listener.name] = listener.port
-                routes.setdefault(listener.port, [])
-        for rule in self.spec.rules:
-            for listener_name, hosts in rule.attached.items():
-                into = routes[port_of[listener_name]]
-                into.extend(self._route(rule, match, hosts) for match in rule.matches)
-        return {port: Router(found) for port, found in routes.items()}
-
-    def _route(self, rule: RuleSpec, match: MatchSpec, hosts: tuple[str, ...]) -> Route:
-        return Route(
-            rule.name,
-            hosts=hosts,
-            path=match.path,
-            path_type=match.path_type,  # type: ignore[arg-type]
-            methods=match.methods,
-            headers=match.headers,
-            query=match.query,
-            backends=self.splits[rule.name],
-            data=rule,
-            key=self.keys[rule.name],
         )
-
-    def _compile_streams(self) -> dict[tuple[str, int], Route]:
-        listeners = {listener.name: listener for listener in self.spec.listeners}
-        streams: dict[tuple[str, int], Route] = {}
-        for stream in self.spec.streams:
-            route = Route(
-                stream.name, backends=self.splits[stream.name], data=stream, key=self.keys[stream.name]
-            )
-            for name in stream.listeners:
-                streams.setdefault((listeners[name].protocol, listeners[name].port), route)
-        return streams
+        if yielder is not None:
+            yielder.tick()
+    return made
 
 
-def _split(rule: RuleSpec | StreamSpec, upstreams: Mapping[str, Upstream], previous: Split | None) -> Split:
-    return Split(
-        [Backend(upstreams[b.upstream] if b.upstream is not None else None, b.weight) for b in rule.backends],
-        rule.by,
-        previous=previous if previous is not None and previous.by == rule.by else None,
-    )
-
-
-def _key_source(rule: RuleSpec | StreamSpec, previous: KeySource | None) -> KeySource | None:
-    """The one before, where it says the same: what it draws goes on and does not begin again."""
-    key = rule.key
-    if key is None:
-        return None
-    made = KeySource(
-        *key.sources,
-        combine=key.combine,
-        terminal=key.terminal,
-        seed=hash_bytes("xxh64", rule.name),  # routes with one upstream must not all draw the same
-    )
-    return previous if previous is not None and previous.says_the_same(made) else made
-
-
-def _targets(spec: UpstreamSpec) -> list[Target]:
-    return [
-        Target(t.address, id=t.id, weight=t.weight, labels=t.labels, hash_key=t.hash_key, priority=t.priority)
-        for t in spec.targets
-    ]
-
-
-def upstream_of(spec: UpstreamSpec) -> Upstream:
+def upstream_of(spec: UpstreamSpec, yielder: Yielder | None = None) -> Upstream:
     """A new upstream.  Raises ``ConfigError``, also for what only the policy can judge: targets it cannot place."""
     chosen = policy(spec.policy, **spec.params)
     if "phase" in chosen.params and "phase" not in spec.params:
@@ -278,7 +210,7 @@ def upstream_of(spec: UpstreamSpec) -> Upstream:
         chosen = policy(spec.policy, **spec.params, phase=0)
     return Upstream(
         spec.name,
-        _targets(spec),
+        _targets(spec, yielder),
         chosen,
         seed=spec.seed,
         limits=spec.limits,
@@ -304,7 +236,12 @@ class Engine:
     def __init__(self, spec: Spec, loader: Callable[[Any], Spec] | None = None, source: Any = None) -> None:
         self._loader = loader
         self._source = source
-        self._plan = _Plan(spec, {u.name: upstream_of(u) for u in spec.upstreams}, None)
+        self._turns = Turns()
+        self._reloader: int | None = None  # the thread that is at it
+        self._retired: list[Plan | Router] = []  # in the order of coming
+        yielder = Yielder()
+        spec, index, _ = Merger(_KINDS, yielder).merged(Spec(), Index(), spec)
+        self._plan = Plan(spec, index, self._built(spec, {}, yielder), None, yielder)
 
     @property
     def spec(self) -> Spec:
@@ -323,20 +260,20 @@ class Engine:
 
     @property
     def routes(self) -> tuple[Route, ...]:
-        """Every HTTP route, port by port, in order of precedence among equals."""
-        return tuple(route for router in self._plan.routers.values() for route in router.routes)
+        """Every HTTP route, port by port, in order of precedence among equals.  Makes those that nobody has met."""
+        return tuple(route for _, router in self._plan.tables.values() for route in router.routes)
 
     def router(self, port: int | None = None) -> Router:
         """The routing table of one HTTP port; None where there is just one.
 
         Raises ``LbcoreError`` for a port that nobody listens on, or None with several ports.
         """
-        routers = self._plan.routers
-        if port is None and len(routers) == 1:
-            return next(iter(routers.values()))
-        if port in routers:
-            return routers[port]
-        ports = ", ".join(map(str, routers)) or "none"
+        tables = self._plan.tables
+        if port is None and len(tables) == 1:
+            return next(iter(tables.values()))[1]
+        if port in tables:
+            return tables[port][1]
+        ports = ", ".join(map(str, tables)) or "none"
         raise LbcoreError(f"port: {port} is not one of the HTTP listeners' ports ({ports})")
 
     def match(
@@ -351,80 +288,225 @@ class Engine:
 
     def match_stream(self, protocol: str, port: int, *, source: str | None = None) -> Match | None:
         """The TCP or UDP route of a listener's port.  ``source``: the client's address, for a key of ``ip``."""
-        route = self._plan.streams.get((protocol.upper(), port))
+        route = self._plan.stream_route(protocol.upper(), port)
         return Match(route, source) if route else None
 
     def report(self) -> Report:
         """Per object the conditions that a controller would write to its status, and every problem."""
         return self._plan.spec.report
 
+    # ---- reload ------------------------------------------------------------------------------------------------
+
     def reload(
         self, source: Any = None, *, dry_run: bool = False, prepare: Callable[[Spec], None] | None = None
     ) -> Changes:
-        """Load again (from ``source``, else from where it came from) and swap.  Blocks its caller.
+        """Load again (from ``source``, else from where it came from) and swap.  Blocks its caller until it is done.
 
         In-flight calls, health, and what the schedules owe are kept by name; an upstream whose policy or other settings
-        change begins anew.  Raises ``ConfigError``; then everything is as it was.  With ``dry_run`` nothing changes but
-        the answer is the same.  ``prepare`` is called with what is about to be served (to open its ports, say); what it
-        raises stops the reload.
+        change begins anew.  What has not changed is not touched.  Raises ``ConfigError``; then everything is as it was.
+        ``prepare`` is called with what is about to be served (to open its ports, say); what it raises stops the reload.
+
+        With ``dry_run`` nothing changes, ``prepare`` is not called, and the answer also says which share of its keys
+        each upstream would move.
+
+        Other threads go on: none waits for this one longer than a millisecond, but for the loader, and for the update
+        of an upstream with thousands of targets.  Several reloads are done one after the other, in the order of asking.
         """
+        loader = self._must_load("reload")
+        if self._reloader == threading.get_ident():
+            raise LbcoreError(
+                "reload: this thread is in the middle of a reload (called by prepare= or a signal?)"
+            )
+        turn: Future[None] = Future()
+        try:
+            self._turns.ask(turn)
+            turn.result()
+            self._reloader = threading.get_ident()
+            wanted = self._source if source is None else source
+            return self._apply(lambda: loader(wanted), source, dry_run, prepare, Yielder())
+        finally:
+            if turn.done():
+                self._reloader = None
+            self._turns.leave(turn)
+
+    async def reload_async(
+        self, source: Any = None, *, dry_run: bool = False, prepare: Callable[[Spec], None] | None = None
+    ) -> Changes:
+        """As :meth:`reload`, beside the event loop: files are read and parsed in another process, the rest is done in
+        a thread of its own, which calls ``prepare``, too.
+
+        A source that is not made of paths (text, a dict, standard input) is parsed in that thread: correct, but the
+        loop gets only its share of the interpreter meanwhile.  The child does not import the main module.
+
+        Cancelled, it changes nothing and leaves no process and no thread; if the new generation is already being
+        swapped in, the cancellation is too late and the changes are returned.  Raises ``ConfigError``, and
+        ``LbcoreError`` if the process cannot be started or dies.
+        """
+        loader = self._must_load("reload_async")
+        turn: Future[None] = Future()
+        try:
+            self._turns.ask(turn)
+            await comes(turn)
+            yielder = Yielder()
+            reader = Reader(yielder)
+            wanted = self._source if source is None else source
+            request = request_of(loader, wanted)
+
+            def work() -> Changes:
+                self._reloader = threading.get_ident()
+
+                def read() -> Spec:
+                    return loader(wanted) if request is None else reader.read(request, _KINDS)
+
+                return self._apply(read, source, dry_run, prepare, yielder)
+
+            return await in_thread(work, reader.stop)
+        finally:
+            if turn.done():
+                self._reloader = None
+            self._turns.leave(turn)
+
+    def _must_load(self, what: str) -> Callable[[Any], Spec]:
         if self._loader is None:
-            raise LbcoreError("reload: this engine was not made by lbcore.load()")
-        spec = self._loader(self._source if source is None else source)
-        changes = _difference(self._plan.spec, spec)
+            raise LbcoreError(f"{what}: this engine was not made by lbcore.load()")
+        return self._loader
+
+    def _apply(
+        self,
+        read: Callable[[], Spec],
+        source: Any,
+        dry_run: bool,
+        prepare: Callable[[Spec], None] | None,
+        yielder: Yielder,
+    ) -> Changes:
+        """Build aside; swap.  What can fail comes first, and until the swap begins the yielder may be stopped."""
+        old, given = self._plan, [read()]
+        spec, index, changes = Merger(_KINDS, yielder).merged(old.spec, old.index, given[0])
+        dismantle(parts_of(given.pop()), yielder)  # what was read twice; what is served is held by `spec`
+        upstreams = self._built(spec, old.upstreams, yielder)
+        plan = Plan(spec, index, upstreams, old, yielder)
+        changed = _changed(old, plan)
+        for u in changed:
+            upstream_of(u, yielder)  # aside: what is wrong with it is found before anything changes
+            yielder.tick()
+        if dry_run:
+            return _with_moves(changes, old.spec, spec, yielder)
         if prepare is not None:
             prepare(spec)
-        if not dry_run:
-            self._replace(spec)
-            self._source = self._source if source is None else source
+        updates = _updates(changed, upstreams, yielder)
+        yielder.pause()
+        del yielder  # from here on nothing stops it
+        _update_all(updates)
+        plan.enter()
+        self._plan = plan
+        self._source = self._source if source is None else source
+        self._retired.append(old)
+        del old, updates
+        self._clean_up()
         return changes
 
-    async def reload_async(self) -> Changes:
-        """Not available yet."""
-        raise LbcoreError("reload_async is not available yet: call reload in a thread")
-
-    def _replace(self, spec: Spec) -> None:
-        old = self._plan
-        before = {u.name: u for u in old.spec.upstreams}
-        kept: list[tuple[Upstream, UpstreamSpec, UpstreamSpec]] = []
+    def _built(self, spec: Spec, old: Mapping[str, Upstream], yielder: Yielder) -> dict[str, Upstream]:
+        """The upstreams of ``spec``: those that stay, and new ones."""
+        before = {u.name: u for u in self._plan.spec.upstreams} if old else {}
         upstreams = {}
         for u in spec.upstreams:
             was = before.get(u.name)
-            if was is None or not (was == u or _is_built_as(was, u)):
-                upstreams[u.name] = upstream_of(u)
-                continue
-            upstreams[u.name] = old.upstreams[u.name]
-            if was != u:
-                kept.append((upstreams[u.name], was, u))
-        plan = _Plan(spec, upstreams, old)
-        _update_all(kept)
-        self._plan = plan
+            kept = was is not None and (was is u or _is_built_as(was, u))
+            upstreams[u.name] = old[u.name] if kept else upstream_of(u, yielder)
+            yielder.tick()
+        return upstreams
+
+    def _clean_up(self) -> None:
+        """Free what is no longer served, in steps; what somebody still holds is left for the next reload."""
+        yielder = Yielder()
+        self._plan.rules.forget(self._plan.index.rules, yielder)
+        self._plan.streams.forget(self._plan.index.streams, yielder)
+        for _ in range(_PATIENCE):  # a thread may have been stopped in the middle of a match
+            waiting: list[Plan | Router] = []
+            while self._retired:
+                if held_elsewhere(self._retired):
+                    waiting.append(self._retired.pop())
+                else:
+                    held = dismantle([self._retired.pop()], yielder)
+                    served = [router for _, router in self._plan.tables.values()]
+                    waiting += [router for router in held if router not in served]
+                    del held
+            self._retired = waiting
+            if not waiting:
+                return
+            del waiting
+            yielder.pause()
 
 
-def _update_all(kept: list[tuple[Upstream, UpstreamSpec, UpstreamSpec]]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Update:
+    """New targets for an upstream that stays, and what brings the old ones back."""
+
+    upstream: Upstream
+    targets: list[Target]
+    before: list[Target]
+    n_leaving: int
+    unwell: Sequence[tuple[str, str, float | None]]  # id, state, until: of those who leave
+
+
+def _changed(old: Plan, new: Plan) -> list[UpstreamSpec]:
+    """What is to be told to upstreams that stay."""
+    before = {u.name: u for u in old.spec.upstreams}
+    return [
+        u
+        for u in new.spec.upstreams
+        if u.name in before and new.upstreams[u.name] is old.upstreams[u.name] and before[u.name] is not u
+    ]
+
+
+def _updates(
+    changed: list[UpstreamSpec], upstreams: Mapping[str, Upstream], yielder: Yielder
+) -> list[_Update]:
+    """Those that lose nobody first: undoing them loses nothing."""
+    updates = []
+    for u in changed:
+        updates.append(_update(upstreams[u.name], _targets(u, yielder)))
+        yielder.tick()
+    return sorted(updates, key=lambda update: update.n_leaving)
+
+
+def _update(upstream: Upstream, targets: list[Target]) -> _Update:
+    stays = {t.id for t in targets}
+    leaving = [t for t in upstream.targets if t.id not in stays]
+    unwell = [(t.id, t.state, t.until) for t in leaving if t.state != "healthy"]
+    return _Update(upstream, targets, [copy(t) for t in upstream.targets], len(leaving), unwell)
+
+
+def _update_all(updates: list[_Update]) -> None:
     """Give each upstream its new targets, all or none."""
-    done: list[tuple[Upstream, UpstreamSpec]] = []
+    done: list[_Update] = []
     try:
-        for upstream, was, now in kept:
-            upstream.update(_targets(now))
-            done.append((upstream, was))
+        for update in updates:
+            update.upstream.update(update.targets)
+            done.append(update)
     except BaseException:
-        for upstream, was in reversed(done):
-            upstream.update(_targets(was))
+        for update in reversed(done):
+            _undo(update)
         raise
 
 
-def _difference(old: Spec, new: Spec) -> Changes:
-    def named(spec: Spec) -> dict[str, object]:
-        parts: tuple[tuple[Any, ...], ...] = (spec.listeners, spec.upstreams, spec.rules, spec.streams)
-        kinds = ("listener", "upstream", "rule", "stream")
-        return {
-            f"{kind} {part.name}": part for kind, group in zip(kinds, parts, strict=True) for part in group
-        }
+def _undo(update: _Update) -> None:
+    """The old targets again, with their weights; who had left is as unwell as before."""
+    upstream = update.upstream
+    upstream.update(update.before)
+    for id, state, until in update.unwell:
+        if state == "draining":
+            upstream[id].drain(None if until is None else max(0.0, until - time.monotonic()))
+        else:
+            upstream.set_health(id, False)
 
-    before, after = named(old), named(new)
-    return Changes(
-        added=tuple(name for name in after if name not in before),
-        removed=tuple(name for name in before if name not in after),
-        changed=tuple(name for name in after if name in before and after[name] != before[name]),
-    )
+
+def _with_moves(changes: Changes, old: Spec, new: Spec, yielder: Yielder) -> Changes:
+    """With the share of keys that each upstream would move."""
+    was, now = ({u.name: u for u in spec.upstreams if u.name in changes.upstreams} for spec in (old, new))
+    found = {}
+    for name, targets in changes.upstreams.items():
+        moved = share_moved(upstream_of(was[name], yielder), upstream_of(now[name], yielder))
+        found[name] = replace(targets, moved=moved)
+        yielder.tick()
+    return replace(changes, upstreams=found)

@@ -249,7 +249,7 @@ static void check_home(program *p, uint64_t hash, uint32_t got) {
 }
 
 static void bounded_step(program *p, const fleet *f) {
-    const lb_view *view = lb_upstream_view(p->up);
+    const lb_view *view = settled(p->up);
     uint32_t roll = lb_rng_below(&p->rng, 16);
     if (roll < 9 && p->n < 200) {
         lb_key key = hashed(lb_rng_below(&p->rng, 3));

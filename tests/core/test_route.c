@@ -1,6 +1,8 @@
 /* Tests of the room route: the compiled router against the rules, and what it refuses to compile. */
 #include "route_rows.h"
 
+#include "route/pattern.h"
+
 static void check_match(const lb_router *router, const ask *a, int want) {
     lb_answer answer;
     int got = match_row(router, a, &answer);
@@ -40,6 +42,107 @@ static void paths_match_by_element(void) {
         {{"GET", NULL, "/abc", {0}}, 0}, {{"GET", "", "/abc", {0}}, 0}, {{"GET", "[::1]:8", "/abc", {0}}, 0},
     };
     CHECK_ALL(rows, expected);
+}
+
+/* "{name}" is one segment, not empty; "{name...}" all behind its slash. */
+static void templates_match_by_segment(void) {
+    static const row rows[] = {
+        {.path = "/users/{id}", .type = LB_PATH_TEMPLATE}, {.path = "/users/me", .type = LB_PATH_EXACT},
+        {.path = "/users/{id}/", .type = LB_PATH_TEMPLATE}, {.path = "/users/{id}/posts/{n}", .type = LB_PATH_TEMPLATE},
+        {.path = "/files/{path...}", .type = LB_PATH_TEMPLATE}, {.path = "/{a}/x/{b...}", .type = LB_PATH_TEMPLATE},
+        {.path = "/users", .type = LB_PATH_PREFIX}, {.path = "/users/me/posts", .type = LB_PATH_PREFIX},
+        {.path = "/users/{id}/posts/last", .type = LB_PATH_TEMPLATE}, {.path = "/only", .type = LB_PATH_TEMPLATE},
+    };
+    static const expectation expected[] = {
+        {{"GET", "h", "/users/7", {0}}, 0}, {{"GET", "h", "/users/me", {0}}, 1}, {{"GET", "h", "/users/7/", {0}}, 2},
+        {{"GET", "h", "/users/", {0}}, 6}, {{"GET", "h", "/users", {0}}, 6}, {{"GET", "h", "/users/7/posts/8", {0}}, 3},
+        {{"GET", "h", "/users/me/posts/8", {0}}, 3}, {{"GET", "h", "/users/me/posts", {0}}, 7},
+        {{"GET", "h", "/users/7/posts/last", {0}}, 8}, {{"GET", "h", "/users/7/posts", {0}}, 6},
+        {{"GET", "h", "/users/7/posts/8/9", {0}}, 6}, {{"GET", "h", "/users/x/y", {0}}, 6},
+        {{"GET", "h", "/files", {0}}, NONE}, {{"GET", "h", "/files/", {0}}, 4}, {{"GET", "h", "/files/a/b/", {0}}, 4},
+        {{"GET", "h", "/files/x/b", {0}}, 4}, {{"GET", "h", "/q/x/b", {0}}, 5}, {{"GET", "h", "/q/x", {0}}, NONE},
+        {{"GET", "h", "/only", {0}}, 9}, {{"GET", "h", "/only/", {0}}, NONE}, {{"GET", "h", "/", {0}}, NONE},
+    };
+    CHECK_ALL(rows, expected);
+}
+
+static void captures_are_spans(void) {
+    lb_capture c[3];
+    lb_str template = lb_str_of("/users/{id}/files/{path...}"), path = lb_str_of("/users/7/files/a/b");
+    CHECK_EQ(lb_template_captures(template, path, c, 3), 2);
+    CHECK(lb_str_equal(c[0].name, lb_str_of("id")) && lb_str_equal(c[0].text, lb_str_of("7")));
+    CHECK(lb_str_equal(c[1].name, lb_str_of("path")) && lb_str_equal(c[1].text, lb_str_of("a/b")));
+    CHECK(c[0].text.data == path.data + 7);
+    CHECK_EQ(lb_template_captures(template, lb_str_of("/users/7/files/"), c, 1), 2);
+    CHECK_EQ(lb_template_captures(template, lb_str_of("/users"), c, 3), 0);
+    CHECK_EQ(lb_template_captures(lb_str_of("/a"), lb_str_of("/a"), c, 3), 0);
+}
+
+/* Byte for byte, not by element; the longest in characters wins. */
+static void plain_prefixes_match_by_byte(void) {
+    static char longest[200];
+    memset(longest, 'x', sizeof longest - 1);
+    longest[0] = '/';
+    static const row rows[] = {
+        {.path = "/api", .type = LB_PATH_PLAIN}, {.path = "/api/", .type = LB_PATH_PLAIN},
+        {.path = "/api/v1/it", .type = LB_PATH_PLAIN}, {.path = "/ap", .type = LB_PATH_PLAIN},
+        {.path = longest, .type = LB_PATH_PLAIN}, {.path = "/.well", .type = LB_PATH_PLAIN},
+    };
+    static const expectation expected[] = {
+        {{"GET", "h", "/api", {0}}, 0}, {{"GET", "h", "/apix/y", {0}}, 0}, {{"GET", "h", "/api/", {0}}, 1},
+        {{"GET", "h", "/api/x", {0}}, 1}, {{"GET", "h", "/api/v1/items/7", {0}}, 2}, {{"GET", "h", "/api/v1/i", {0}}, 1},
+        {{"GET", "h", "/apx", {0}}, 3}, {{"GET", "h", "/a", {0}}, NONE}, {{"GET", "h", "/", {0}}, NONE},
+        {{"GET", "h", "/.well-known/x", {0}}, 5},
+    };
+    CHECK_ALL(rows, expected);
+    lb_router *router = router_of(rows, 6, NULL);
+    char target[300];
+    snprintf(target, sizeof target, "%syz/a", longest);
+    check_match(router, &(ask){"GET", "h", target, {0}}, 4);
+    target[198] = 'z';
+    check_match(router, &(ask){"GET", "h", target, {0}}, NONE);
+    lb_router_free(router);
+}
+
+/* Exact > template to the end > regex, the longer text first > prefix; asked only where the literal beginning is there. */
+static void regexes_match_whole_paths(void) {
+    static const row rows[] = {
+        {.path = "/a", .type = LB_PATH_PREFIX}, {.path = "/a/.*", .type = LB_PATH_REGEX},
+        {.path = "/a/b.*", .type = LB_PATH_REGEX}, {.path = "/a/{x}", .type = LB_PATH_TEMPLATE},
+        {.path = "/a/b", .type = LB_PATH_EXACT}, {.path = "/z/.*", .type = LB_PATH_REGEX},
+    };
+    static const expectation expected[] = {
+        {{"GET", "h", "/a/b", {0}}, 4}, {{"GET", "h", "/a/bc", {0}}, 3}, {{"GET", "h", "/a/bc/d", {0}}, 2},
+        {{"GET", "h", "/a/c/d", {0}}, 1}, {{"GET", "h", "/a", {0}}, 0}, {{"GET", "h", "/z/", {0}}, 5},
+        {{"GET", "h", "/z", {0}}, NONE}, {{"GET", "h", "/a/c%2Fd", {0}}, REFUSED}, {{"GET", "h", "/a/x/c%2Fd", {0}}, 1},
+    };
+    CHECK_ALL(rows, expected);
+    lb_router *router = router_of(rows, 6, NULL);
+    lb_request request = {.method = lb_str_of("GET"), .target = lb_str_of("/a/c/d")};
+    lb_matching m;
+    lb_answer answer;
+    char scratch[16];
+    CHECK_EQ(lb_router_begin(router, &request, scratch, &m, &answer), LB_NEED_REGEX);
+    CHECK_EQ(m.n_questions, 1);
+    CHECK(lb_str_equal(m.questions[0].text, request.target));
+    lb_router_free(router);
+}
+
+static void a_pattern_has_a_literal_beginning(void) {
+    static const char *const cases[][2] = {
+        {"/api/v\\d+/(a|b)", "/api/v"}, {"^/files/x\\.png$", "/files/x.png"}, {"/colou?r", "/colo"}, {"/a|/b", "/"},
+        {"/a+", "/a"}, {"/a*", "/"}, {"/ab{2}", "/a"}, {"/(a|b)", "/"}, {"", "/"}, {"a", "/"}, {".*", "/"}, {"/a\\", "/a"},
+        {"/a[|]b", "/a"}, {"/a[]|]b|/c", "/"}, {"/a\\Q(\\E|/b", "/"}, {"/a[(]|/b", "/"}, {"/a(b|c", "/a"}, {"/a)|(", "/"},
+        {"/\xc3\xa9", "/"}, {"/a%2F", "/a"}, {"/a\\-b", "/a-b"}, {"/a\\/b", "/a/b"}, {"(?i)/a", "/"}, {"/a[[:alpha:]|]", "/a"},
+        {"/a[b|", "/"}, {"/a\\|b", "/a"}, {"/a.b", "/a"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char to[64];
+        lb_str got = lb_pattern_prefix(lb_str_of(cases[i][0]), to);
+        bool right = lb_str_equal(got, lb_str_of(cases[i][1]));
+        if (!right) fprintf(stderr, "%s: %.*s\n", cases[i][0], (int)got.len, got.data);
+        CHECK(right);
+    }
 }
 
 /* "*.a.b matches one or more labels on the left, never a.b itself"; "most characters in a matching non-wildcard
@@ -135,7 +238,7 @@ static void headers_match(void) {
     lb_answer answer;
     char scratch[8];
     lb_header nul = {lb_str_of("x-version"), {"2\0", 2}};
-    lb_request request = {lb_str_of("GET"), lb_str_of("h"), lb_str_of("/"), &nul, 1};
+    lb_request request = {.method = lb_str_of("GET"), .host = lb_str_of("h"), .target = lb_str_of("/"), .headers = &nul, .n_headers = 1};
     CHECK_EQ(lb_router_match(router, &request, scratch, &answer), LB_REFUSED);
     lb_router_free(router);
 }
@@ -161,6 +264,235 @@ static void query_parameters_match(void) {
         {{"GET", "h", "/?&&=&e2&empty=", {0}}, 3}, {{"GET", "h", "/?debug=true#", {0}}, REFUSED},
     };
     CHECK_ALL(rows, expected);
+}
+
+/* One of several values, presence, absence, a pattern over the whole value. */
+static void conditions_have_tests(void) {
+    static const row rows[] = {
+        {.path = "/", .type = LB_PATH_PREFIX},
+        {.path = "/h", .type = LB_PATH_PREFIX, .headers = {{"x", "|a|b,c"}}},
+        {.path = "/h", .type = LB_PATH_PREFIX, .headers = {{"y", "?"}, {"z", "!"}}},
+        {.path = "/h", .type = LB_PATH_PREFIX, .headers = {{"y", "~v.*9"}, {"z", "~1"}}},
+        {.path = "/q", .type = LB_PATH_PREFIX, .query = {{"x", "|a|b c"}}},
+        {.path = "/q", .type = LB_PATH_PREFIX, .query = {{"y", "?"}, {"z", "!"}}},
+        {.path = "/q", .type = LB_PATH_PREFIX, .query = {{"y", "~v.*9"}, {"z", "~1"}}},
+    };
+    static const expectation expected[] = {
+        {{"GET", "h", "/h", {"x", "a"}}, 1}, {{"GET", "h", "/h", {"x", "b", "x", "c"}}, 1},
+        {{"GET", "h", "/h", {"x", "b"}}, 0}, {{"GET", "h", "/h", {"x", ""}}, 0}, {{"GET", "h", "/h", {0}}, 0},
+        {{"GET", "h", "/h", {"Y", ""}}, 2}, {{"GET", "h", "/h", {"Y", "v19", "z", ""}}, 0},
+        {{"GET", "h", "/h", {"Y", "v19", "z", "1"}}, 3}, {{"GET", "h", "/h", {"Y", "v1", "y", "9", "z", "1"}}, 3},
+        {{"GET", "h", "/h", {"Y", "v1", "y", "8", "z", "1"}}, 0}, {{"GET", "h", "/h", {"Y", "v19", "z", "11"}}, 0},
+        {{"GET", "h", "/q?x=a", {0}}, 4}, {{"GET", "h", "/q?x=b%20c", {0}}, 4}, {{"GET", "h", "/q?x=b", {0}}, 0},
+        {{"GET", "h", "/q?y", {0}}, 5}, {{"GET", "h", "/q?y=v%39&z=", {0}}, 0}, {{"GET", "h", "/q?y=v%39&z=1", {0}}, 6},
+        {{"GET", "h", "/q?y=v%38&z=1", {0}}, 0}, {{"GET", "h", "/q?z=1", {0}}, 0},
+    };
+    CHECK_ALL(rows, expected);
+}
+
+/* ---- connection --------------------------------------------------------------------------------------------- */
+
+typedef struct wire_expectation { wire wire; int want; } wire_expectation;
+
+static void check_wires(const row *rows, uint32_t n, const wire_expectation *expected, size_t n_expected) {
+    static const ask a = {"GET", "h", "/", {0}};
+    lb_router *router = router_of(rows, n, NULL);
+    lb_answer answer;
+    for (size_t i = 0; i < n_expected; i++) CHECK_EQ(match_on(router, &a, &expected[i].wire, &answer), expected[i].want);
+    lb_router_free(router);
+}
+
+static void connections_match(void) {
+    static const row rows[] = {
+        {.path = "/", .type = LB_PATH_PREFIX, .snis = {"a.example", "*.b.example"}},
+        {.path = "/", .type = LB_PATH_PREFIX, .schemes = {"https", "wss"}, .ports = {443, 8443}},
+        {.path = "/", .type = LB_PATH_PREFIX, .sources = {"10.0.0.0/8", "2001:db8::/33"}},
+        {.path = "/", .type = LB_PATH_PREFIX, .destinations = {"192.0.2.1"}},
+        {.path = "/", .type = LB_PATH_PREFIX, .source_ports = {7}},
+    };
+    static const wire_expectation expected[] = {
+        {{.sni = "A.example."}, 0}, {{.sni = "b.example"}, NONE}, {{.sni = "x.y.B.example"}, 0}, {{.sni = "."}, NONE},
+        {{.scheme = "HTTPS", .port = 443}, 1}, {{.scheme = "wss", .port = 8443}, 1}, {{.scheme = "https"}, NONE},
+        {{.scheme = "http", .port = 443}, NONE}, {{.port = 443}, NONE},
+        {{.source = "10.255.0.1"}, 2}, {{.source = "11.0.0.1"}, NONE}, {{.source = "::ffff:10.0.0.1"}, 2},
+        {{.source = "2001:db8:7fff::"}, 2}, {{.source = "2001:db8:8000::"}, NONE}, {{.source = "10.0.0"}, NONE},
+        {{.destination = "192.0.2.1"}, 3}, {{.destination = "192.0.2.2"}, NONE}, {{.source = "192.0.2.1"}, NONE},
+        {{.source_port = 7}, 4}, {{.source_port = 8}, NONE}, {{.destination_port = 7}, NONE},
+    };
+    check_wires(rows, 5, expected, sizeof expected / sizeof *expected);
+}
+
+/* "*.x" is one label (Kubernetes: "only covers one DNS label"); the longest path first, exact before prefix. */
+static void ingress_orders_by_path(void) {
+    static const row rows[] = {
+        {.path = "/", .type = LB_PATH_PREFIX, .hosts = {"*.x.com"}}, {.path = "/a/b", .type = LB_PATH_PREFIX},
+        {.path = "/a", .type = LB_PATH_PREFIX, .hosts = {"y.x.com"}}, {.path = "/a", .type = LB_PATH_EXACT, .hosts = {"y.x.com"}},
+        {.path = "/a/b", .type = LB_PATH_PREFIX, .hosts = {"y.x.com"}},
+    };
+    static const expectation expected[] = {
+        {{"GET", "z.x.com", "/q", {0}}, 0}, {{"GET", "w.z.x.com", "/q", {0}}, NONE}, {{"GET", "x.com", "/q", {0}}, NONE},
+        {{"GET", "w.z.x.com", "/a/b", {0}}, 1}, {{"GET", "z.x.com", "/a/b", {0}}, 0}, {{"GET", "y.x.com", "/a", {0}}, 3},
+        {{"GET", "y.x.com", "/a/", {0}}, 2}, {{"GET", "y.x.com", "/a/b", {0}}, 4}, {{"GET", "y.x.com", "/c", {0}}, 0},
+    };
+    spec_store stores[5];
+    lb_route_spec specs[5];
+    for (int i = 0; i < 5; i++) specs[i] = spec_of(&rows[i], &stores[i]);
+    lb_router *router = NULL;
+    CHECK_EQ(lb_router_new(&router, specs, 5, LB_FLAVOR_INGRESS, 1, NULL), LB_OK);
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) check_match(router, &expected[i].ask, expected[i].want);
+    lb_router_free(router);
+    CHECK(lb_flavor_whole_path(LB_FLAVOR_INGRESS) && lb_flavor_whole_path((lb_flavor)9));
+    CHECK(!lb_flavor_whole_path(LB_FLAVOR_KONG_TRADITIONAL));
+}
+
+/* ---- streams ------------------------------------------------------------------------------------------------ */
+
+static lb_router *stream_router(const row *rows, uint32_t n, lb_flavor flavor) {
+    lb_route_spec *specs = calloc(n, sizeof *specs);
+    spec_store *stores = calloc(n, sizeof *stores);
+    lb_router *router = NULL;
+    for (uint32_t i = 0; i < n; i++) {
+        specs[i] = spec_of(&rows[i], &stores[i]);
+        specs[i].path = (lb_str){0};
+        specs[i].stream = true;
+    }
+    CHECK_EQ(lb_router_new(&router, specs, n, flavor, 1, NULL), LB_OK);
+    free(specs);
+    free(stores);
+    return router;
+}
+
+static int stream_of(const lb_router *router, const wire *w) {
+    static const ask nothing = {"", NULL, "", {0}};
+    lb_header headers[4];
+    lb_request request = request_of(&nothing, w, headers);
+    lb_answer answer;
+    return lb_router_match_stream(router, &request, &answer) == LB_FOUND ? (int)answer.route : NONE;
+}
+
+/* Most characters in an exact SNI, in an SNI; a port; the longest prefix of the source, then of the destination. */
+static void streams_match_by_connection(void) {
+    static const row rows[] = {
+        {.path = "", .schemes = {"tcp", "tls"}}, {.path = "", .ports = {9000}}, {.path = "", .snis = {"*.x.com"}},
+        {.path = "", .snis = {"a.x.com"}}, {.path = "", .snis = {"*.a.x.com"}, .ports = {9000}},
+        {.path = "", .ports = {9000}, .sources = {"10.0.0.0/8"}}, {.path = "", .ports = {9000}, .sources = {"10.1.0.0/16"}},
+        {.path = "", .ports = {9000}, .sources = {"10.1.0.0/16"}, .destinations = {"::1"}},
+        {.path = "", .ports = {53}, .schemes = {"udp"}}, {.path = "", .ports = {9000}, .sources = {"2001:db8::/32", "0.0.0.0/0"}},
+    };
+    static const wire_expectation expected[] = {
+        {{.scheme = "tcp"}, 0}, {{.scheme = "udp"}, NONE}, {{.scheme = "tcp", .port = 9000}, 1}, {{.scheme = "udp", .port = 53}, 8},
+        {{.sni = "b.X.com"}, 2}, {{.sni = "a.x.com."}, 3}, {{.sni = "b.a.x.com", .port = 9000}, 4}, {{.sni = "b.a.x.com"}, 2},
+        {{.port = 9000, .source = "10.2.0.1"}, 5}, {{.port = 9000, .source = "10.1.0.1"}, 6}, {{.port = 9000, .source = "11.0.0.1"}, 9},
+        {{.port = 9000, .source = "10.1.0.1", .destination = "::1"}, 7}, {{.port = 9000, .source = "2001:db8::1"}, 9},
+        {{.port = 9000, .source = "2002:db8::1"}, 1}, {{.sni = "x.com"}, NONE},
+    };
+    lb_router *router = stream_router(rows, 10, LB_FLAVOR_GATEWAY_API);
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) CHECK_EQ(stream_of(router, &expected[i].wire), expected[i].want);
+    check_match(router, &(ask){"GET", "h", "/", {0}}, NONE);
+    lb_router_free(router);
+}
+
+/* Many SNIs, ports and blocks: found by the index, the same as one by one. */
+static void many_streams_are_indexed(void) {
+    enum { N = 300 };
+    static row rows[N];
+    static char names[N][32];
+    for (uint32_t i = 0; i < N; i++) {
+        rows[i] = (row){.path = ""};
+        if (i % 3 == 0) rows[i].snis[0] = names[i], snprintf(names[i], 32, i % 2 ? "*.S%u.com" : "s%u.com", i);
+        if (i % 3 == 1) rows[i].ports[0] = (uint16_t)(i + 1), rows[i].ports[1] = 7;
+        if (i % 3 == 2) rows[i].sources[0] = names[i], snprintf(names[i], 32, "10.%u.0.0/%u", i % 256, 16 + i % 5);
+    }
+    for (int flavor = 0; flavor < 4; flavor++) {
+        if (flavor == LB_FLAVOR_KONG_COMPATIBLE) continue;  /* there an SNI holds where there is no TLS */
+        lb_router *router = stream_router(rows, N, (lb_flavor)flavor);
+        for (uint32_t i = 0; i < N; i++) {
+            char text[40];
+            wire w = {.scheme = "tls"};
+            if (i % 3 == 0) w.sni = text, snprintf(text, 40, i % 2 ? "x.s%u.Com" : "S%u.com.", i);
+            if (i % 3 == 1) w.port = (uint16_t)(i + 1);
+            if (i % 3 == 2) w.source = text, snprintf(text, 40, "10.%u.0.9", i % 256);
+            CHECK_EQ(stream_of(router, &w), i);
+        }
+        CHECK_EQ(stream_of(router, &(wire){.scheme = "tls", .port = 7}), 1);
+        CHECK_EQ(stream_of(router, &(wire){.scheme = "tls", .sni = "s1.com"}), NONE);
+        lb_router_free(router);
+    }
+}
+
+/* ---- questions ---------------------------------------------------------------------------------------------- */
+
+/* Only what can still win is asked, the least rank first; equal questions once. */
+static void only_patterns_that_can_win_are_asked(void) {
+    static const row rows[] = {
+        {.path = "/", .type = LB_PATH_PREFIX, .headers = {{"x", "~a"}}},
+        {.path = "/p", .type = LB_PATH_PREFIX, .headers = {{"x", "~b"}}, .query = {{"q", "~b"}}},
+        {.path = "/p", .type = LB_PATH_PREFIX, .headers = {{"x", "~b"}}, .methods = {"PUT"}},
+        {.path = "/p", .type = LB_PATH_PREFIX},
+        {.path = "/p/q", .type = LB_PATH_EXACT, .headers = {{"x", "~b"}}, .methods = {"GET"}},
+    };
+    lb_router *router = router_of(rows, 5, NULL);
+    static const ask a = {"GET", "h", "/p/q?q=b", {"x", "b"}};
+    lb_header headers[4];
+    lb_request request = request_of(&a, NULL, headers);
+    lb_matching m;
+    lb_answer answer;
+    char scratch[64];
+    CHECK_EQ(lb_router_match(router, &request, scratch, &answer), LB_NEED_REGEX);
+    CHECK_EQ(lb_router_begin(router, &request, scratch, &m, &answer), LB_NEED_REGEX);
+    CHECK_EQ(m.n_questions, 1);                             /* one pattern, one text: both rules ask the same */
+    CHECK(lb_str_equal(m.questions[0].text, lb_str_of("b")));
+    CHECK_EQ(lb_router_resume(&m, 1, &answer), LB_FOUND);
+    CHECK_EQ(answer.route, 4);
+    CHECK_EQ(lb_router_begin(router, &request, scratch, &m, &answer), LB_NEED_REGEX);
+    CHECK_EQ(lb_router_resume(&m, 0, &answer), LB_FOUND);
+    CHECK_EQ(answer.route, 3);
+    lb_router_free(router);
+}
+
+/* More candidates than one round has room for; and the two readings of a %2F, each with its own questions. */
+static void many_patterns_take_rounds(void) {
+    enum { N = 150 };
+    static row rows[N];
+    static char patterns[N][8];
+    for (uint32_t i = 0; i < N; i++) {
+        snprintf(patterns[i], sizeof patterns[i], "~%u", i);
+        rows[i] = (row){.path = i % 2 ? "/" : "/p", .type = LB_PATH_PREFIX, .headers = {{"x", patterns[i]}}};
+    }
+    lb_router *router = router_of(rows, N, NULL);
+    check_match(router, &(ask){"GET", "h", "/p", {"x", "148"}}, 148);
+    check_match(router, &(ask){"GET", "h", "/p", {"x", "149"}}, 149);
+    check_match(router, &(ask){"GET", "h", "/p", {"x", "0"}}, 0);
+    check_match(router, &(ask){"GET", "h", "/p", {"x", "150"}}, NONE);
+    check_match(router, &(ask){"GET", "h", "/q%2F", {"x", "149"}}, 149);
+    check_match(router, &(ask){"GET", "h", "/%2Fp", {"x", "148"}}, REFUSED);
+    check_match(router, &(ask){"GET", "h", "/%2Fp", {"x", "147"}}, 147);
+    lb_router_free(router);
+}
+
+static void long_values_are_refused_only_if_a_pattern_must_see_them(void) {
+    static const row rows[] = {
+        {.path = "/", .type = LB_PATH_PREFIX}, {.path = "/p", .type = LB_PATH_PREFIX, .query = {{"q", "~.*"}}},
+        {.path = "/p", .type = LB_PATH_EXACT},
+    };
+    static char target[LB_ASKED_MAX + 64];
+    lb_router *router = router_of(rows, 3, NULL);
+    for (size_t n = LB_ASKED_MAX - 1; n <= LB_ASKED_MAX + 1; n++) {
+        static char scratch[sizeof target + 8];
+        lb_matching m;
+        lb_answer answer;
+        memcpy(target, "/p/?q=", 6);
+        memset(target + 6, 'a', n);
+        lb_request request = {.method = lb_str_of("GET"), .target = {target, n + 6}};
+        CHECK_EQ(naive_drive(router, &request, scratch, &m, &answer), n <= LB_ASKED_MAX ? LB_FOUND : LB_REFUSED);
+        CHECK_EQ(answer.route, n <= LB_ASKED_MAX ? 1u : LB_NONE);
+        memcpy(target, "/x/?q=", 6);
+        CHECK_EQ(naive_drive(router, &request, scratch, &m, &answer), LB_FOUND);
+        memcpy(target, "/p/?q=%61", 9);                     /* has to be written anew */
+        request.target.len = 9 + LB_JOINED_MAX + n - LB_ASKED_MAX;
+        CHECK_EQ(naive_drive(router, &request, scratch, &m, &answer), n < LB_ASKED_MAX ? LB_FOUND : LB_REFUSED);
+    }
+    lb_router_free(router);
 }
 
 /* Rule 4: "%2F and %5C stay data.  If reading them as / would select another route, refuse; otherwise match and forward
@@ -212,148 +544,27 @@ static void the_answer_is_canonical(void) {
     lb_router_free(r);
 }
 
-/* ---- what lb_router_new refuses --------------------------------------------------------------------------- */
-
-static void check_refused(const row *bad, const char *field, const char *in_reason) {
-    row rows[2] = {{.path = "/", .type = LB_PATH_PREFIX}, *bad};
-    lb_error err = {{0}, {0}};
-    CHECK(router_of(rows, 2, NULL) == NULL);
-    CHECK(router_of(rows, 2, &err) == NULL);
-    bool right = strcmp(err.field, field) == 0 && strstr(err.reason, in_reason);
-    if (!right) fprintf(stderr, "%s: %s (want %s: %s)\n", err.field, err.reason, field, in_reason);
-    CHECK(right);
-}
-
-static void wrong_specifications_are_named(void) {
-    const struct { row row; const char *field, *reason; } bad[] = {
-        {{.path = ""}, "routes[1].path", "begin with"},
-        {{.path = "a"}, "routes[1].path", "\"a\" does not begin with"},
-        {{.path = "*"}, "routes[1].path", "begin with"},
-        {{.path = "http://x/"}, "routes[1].path", "begin with"},
-        {{.path = "/a//b"}, "routes[1].path", "write \"/a/b\""},
-        {{.path = "/a/.."}, "routes[1].path", "write \"/\""},
-        {{.path = "/%c3"}, "routes[1].path", "write \"/%C3\""},
-        {{.path = "/a//.."}, "routes[1].path", "is no path: the path differs"},
-        {{.path = "/a?b"}, "routes[1].path", "query"},
-        {{.path = "/a b\xc3\n"}, "routes[1].path", "\"/a b\\xC3\\x0A\" is no path: the target holds a byte"},
-        {{.path = "/a", .type = (lb_path_type)7}, "routes[1].path_type", "7"},
-        {{.path = "/a", .hosts = {"x", ""}}, "routes[1].hosts[1]", "empty"},
-        {{.path = "/a", .hosts = {"*"}}, "routes[1].hosts[0]", "\"*\" is not a host name"},
-        {{.path = "/a", .hosts = {"*."}}, "routes[1].hosts[0]", "begins with a byte"},
-        {{.path = "/a", .hosts = {"*.*.x"}}, "routes[1].hosts[0]", "begins with a byte"},
-        {{.path = "/a", .hosts = {"x.*.y"}}, "routes[1].hosts[0]", "followed by"},
-        {{.path = "/a", .hosts = {"x:80"}}, "routes[1].hosts[0]", "port"},
-        {{.path = "/a", .hosts = {"x."}}, "routes[1].hosts[0]", "trailing dot"},
-        {{.path = "/a", .hosts = {"x..y"}}, "routes[1].hosts[0]", "empty label"},
-        {{.path = "/a", .hosts = {"[::1]"}}, "routes[1].hosts[0]", "IPv6"},
-        {{.path = "/a", .hosts = {"*.[::1]"}}, "routes[1].hosts[0]", "is not a host name"},
-        {{.path = "/a", .methods = {"GET", "P T"}}, "routes[1].methods[1]", "\"P T\" is not a token"},
-        {{.path = "/a", .headers = {{"x:", "1"}}}, "routes[1].headers[0].name", "\"x:\" is not a header name"},
-        {{.path = "/a", .headers = {{"x", " 1"}}}, "routes[1].headers[0].value", "never matches"},
-        {{.path = "/a", .headers = {{"x", "1\n2"}}}, "routes[1].headers[0].value", "\\x0A"},
-        {{.path = "/a", .headers = {{"x", "1"}}, .query = {{"", "1"}}}, "routes[1].query[0].name", "empty"},
-    };
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) check_refused(&bad[i].row, bad[i].field, bad[i].reason);
-}
-
-static void limits_are_named(void) {
-    enum { HOSTS = (1 << 20) + 1 };
-    lb_router *router = NULL;
-    lb_error err;
-    char *text = malloc(70000);
-    memset(text, 'a', 70000);
-    text[0] = '/';
-    lb_route_spec spec = {.path = {text, 65536}};
-    CHECK_EQ(lb_router_new(&router, &spec, 1, LB_FLAVOR_GATEWAY_API, 0, &err), LB_ERR_CONFIG);
-    CHECK(strcmp(err.field, "routes[0].path") == 0 && strstr(err.reason, "65536 bytes; at most 65535"));
-    spec.path.len = 100;
-    text[50] = ' ';
-    CHECK_EQ(lb_router_new(&router, &spec, 1, LB_FLAVOR_GATEWAY_API, 0, &err), LB_ERR_CONFIG);
-    CHECK(strstr(err.reason, "aaa...\" is no path") != NULL);
-    spec.path.len = 50;
-    lb_str host = {text + 100, 256}, method = host;
-    spec.hosts = &host;
-    spec.n_hosts = 1;
-    CHECK_EQ(lb_router_new(&router, &spec, 1, LB_FLAVOR_GATEWAY_API, 0, &err), LB_ERR_CONFIG);
-    CHECK(strcmp(err.field, "routes[0].hosts[0]") == 0 && strstr(err.reason, "more than 255 bytes"));
-    spec.n_hosts = 0;
-    spec.methods = &method;
-    spec.n_methods = 1;
-    CHECK_EQ(lb_router_new(&router, &spec, 1, LB_FLAVOR_GATEWAY_API, 0, &err), LB_ERR_CONFIG);
-    CHECK(strcmp(err.field, "routes[0].methods[0]") == 0);
-    spec.n_methods = 1024;
-    CHECK_EQ(lb_router_new(&router, &spec, 1, LB_FLAVOR_GATEWAY_API, 0, &err), LB_ERR_CONFIG);
-    CHECK(strcmp(err.field, "routes[0].methods") == 0 && strstr(err.reason, "1024; at most 1023"));
-    spec.n_methods = 0;
-    spec.n_conditions = 1024;
-    CHECK_EQ(lb_router_new(&router, &spec, 1, LB_FLAVOR_GATEWAY_API, 0, &err), LB_ERR_CONFIG);
-    CHECK(strcmp(err.field, "routes[0].conditions") == 0 && strstr(err.reason, "1024; at most 1023"));
-    spec.n_conditions = 0;
-    CHECK_EQ(lb_router_new(&router, &spec, 1, (lb_flavor)9, 0, &err), LB_ERR_CONFIG);
-    CHECK(strcmp(err.field, "flavor") == 0);
-    lb_route_spec two[2] = {spec, spec};
-    two[0].n_hosts = two[1].n_hosts = UINT32_MAX;
-    CHECK_EQ(lb_router_new(&router, two, 2, LB_FLAVOR_GATEWAY_API, 0, &err), LB_ERR_CONFIG);
-    CHECK(strcmp(err.field, "routes") == 0 && strstr(err.reason, "8589934590"));
-    lb_str *hosts = malloc(HOSTS * sizeof *hosts);
-    char (*names)[8] = malloc(HOSTS * sizeof *names);
-    for (uint32_t i = 0; i < HOSTS; i++) {
-        snprintf(names[i], sizeof names[i], "%x", i);
-        hosts[i] = lb_str_of(names[i]);
-    }
-    spec.hosts = hosts;
-    spec.n_hosts = HOSTS;
-    CHECK_EQ(lb_router_new(&router, &spec, 1, LB_FLAVOR_GATEWAY_API, 0, &err), LB_ERR_CONFIG);
-    CHECK(strcmp(err.field, "routes[0].hosts[1048576]") == 0);
-    CHECK(router == NULL);
-    free(names);
-    free(hosts);
-    free(text);
-}
-
-/* ---- memory ----------------------------------------------------------------------------------------------- */
-
-static lb_status build_and_free(void) {
-    static const row rows[] = {
-        {.path = "/a/b", .type = LB_PATH_PREFIX, .hosts = {"x.com", "*.y.com"}, .methods = {"PURGE", "GET"}},
-        {.path = "/a%2Fb", .type = LB_PATH_EXACT, .headers = {{"a", "1"}}, .query = {{"b", "2"}}},
-        {.path = "/1/2/3/4/5/6/7/8/9/10/11/12", .type = LB_PATH_PREFIX, .methods = {"LINK", "UNLINK", "PATCH"}},
-        {.path = "/b", .type = LB_PATH_EXACT, .headers = {{"a", "1"}, {"b", "1"}}},
-        {.path = "/c", .hosts = {"1", "2", "3"}}, {.path = "/d", .hosts = {"4", "5", "6"}},
-        {.path = "/e", .hosts = {"7", "8", "9"}, .query = {{"a", "1"}, {"b", "1"}, {"c", "1"}}},
-        {.path = "/f", .query = {{"a", "1"}, {"b", "1"}, {"c", "1"}}}, {.path = "/g", .query = {{"a", "1"}}},
-        {.path = "/h", .query = {{"a", "1"}}}, {.path = "/i", .query = {{"a", "1"}}},
-        {.path = "/j", .query = {{"a", "1"}}}, {.path = "/k", .query = {{"a", "1"}}},
-    };
-    enum { N = sizeof rows / sizeof *rows };
-    spec_store stores[N];
-    lb_route_spec specs[N];
-    for (uint32_t i = 0; i < N; i++) specs[i] = spec_of(&rows[i], &stores[i]);
-    lb_router *router = NULL;
-    lb_error err = {{0}, {0}};
-    lb_status status = lb_router_new(&router, specs, N, LB_FLAVOR_GATEWAY_API, 1, &err);
-    CHECK((router == NULL) == (status != LB_OK));
-    if (status == LB_ERR_NOMEM) CHECK(strcmp(err.reason, "out of memory") == 0);
-    lb_router_free(router);
-    return status;
-}
-
-static void a_failed_allocation_leaves_nothing(void) {
-    CHECK(every_allocation_fails_once(build_and_free) > 30);
-    lb_router_free(NULL);
-}
-
 int main(void) {
     RUN(paths_match_by_element);
+    RUN(templates_match_by_segment);
+    RUN(captures_are_spans);
+    RUN(plain_prefixes_match_by_byte);
+    RUN(regexes_match_whole_paths);
+    RUN(a_pattern_has_a_literal_beginning);
     RUN(hosts_match_by_label);
     RUN(precedence_is_the_gateway_apis);
     RUN(methods_are_tokens);
     RUN(headers_match);
     RUN(query_parameters_match);
+    RUN(conditions_have_tests);
+    RUN(connections_match);
+    RUN(ingress_orders_by_path);
+    RUN(streams_match_by_connection);
+    RUN(many_streams_are_indexed);
+    RUN(only_patterns_that_can_win_are_asked);
+    RUN(many_patterns_take_rounds);
+    RUN(long_values_are_refused_only_if_a_pattern_must_see_them);
     RUN(encoded_slashes_need_two_equal_readings);
     RUN(the_answer_is_canonical);
-    RUN(wrong_specifications_are_named);
-    RUN(limits_are_named);
-    RUN(a_failed_allocation_leaves_nothing);
     return check_result();
 }

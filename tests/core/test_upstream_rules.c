@@ -1,6 +1,8 @@
 /* upstream: what its rules may be: the numbers outside their ranges are refused with field and reason. */
 #include "upstreams.h"
 
+#include <math.h>
+
 /* Each number just outside its range, and the ends of it. */
 static void wrong_rules_are_refused(void) {
     lb_upstream_spec bad[10], good[9];
@@ -49,6 +51,41 @@ static void wrong_rules_are_refused(void) {
         lb_upstream *up = NULL;
         CHECK_EQ(lb_upstream_new(&up, &good[i], NULL, 0, 0, NULL), LB_OK);
         lb_upstream_free(up);
+    }
+}
+
+static void wrong_health_is_refused(void) {
+    lb_upstream_spec bad[8];
+    static const char *const fields[8] = {
+        "health.outlier.enforcing_half_open", "health.outlier.half_open_successes", "health.outlier.interval",
+        "health.outlier.base_ejection_time", "health.outlier.max_ejection_time", "health.threshold", "health.threshold",
+        "health.threshold",
+    };
+    static const char *const reasons[8] = {
+        "101 is not in 0..100", "0 is not in 1..", "0 is not in", "86401 is not in 0..86400 seconds",
+        "9 is not in 10..86400 seconds", "is not in 0..100 percent", "is not in", "is not in",
+    };
+    for (int i = 0; i < 8; i++) {
+        bad[i] = spec_of(policy_named("round_robin"));
+        bad[i].health.outlier = lb_outlier_default;
+    }
+    bad[0].health.outlier.enforce[LB_CAUSE_TRIAL] = 101;
+    bad[1].health.outlier.half_open = 1;
+    bad[1].health.outlier.half_open_successes = 0;
+    bad[2].health.outlier.failure_percent = 1;
+    bad[2].health.outlier.interval_ns = 0;
+    bad[3].health.outlier.base_ns = 86401 * SECOND;
+    bad[4].health.outlier.max_ns = 9 * SECOND;
+    bad[5].health.threshold = 100.5;
+    bad[6].health.threshold = -1;
+    bad[7].health.threshold = (double)NAN;
+    for (int i = 0; i < 8; i++) {
+        lb_upstream *up = NULL;
+        lb_error err = {0};
+        CHECK_EQ(lb_upstream_new(&up, &bad[i], NULL, 0, 0, &err), LB_ERR_CONFIG);
+        CHECK(up == NULL);
+        CHECK_TEXT(err.field, fields[i]);
+        CHECK(strstr(err.reason, reasons[i]) == err.reason);
     }
 }
 
@@ -116,6 +153,7 @@ static void the_defaults_are_the_written_ones(void) {
 
 int main(void) {
     RUN(wrong_rules_are_refused);
+    RUN(wrong_health_is_refused);
     RUN(a_policy_checks_its_parameters_together);
     RUN(wrong_places_are_refused);
     RUN(the_defaults_are_the_written_ones);

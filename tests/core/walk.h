@@ -90,7 +90,7 @@ static inline void walk_share(const lb_levels *rule, lb_level *level, uint32_t n
         left -= level[l].percent;
     }
     for (uint32_t l = 0; l < n; l++) {
-        if (by_number ? level[l].n_all == 0 : level[l].n_usable == 0) continue;
+        if (by_number ? level[l].n_all == 0 : walk_health(rule, level[l].n_usable, level[l].n_all) == 0) continue;
         level[l].percent += left;
         break;
     }

@@ -2,7 +2,11 @@
  *
  * Input: lines.  "r" begins a route, "q" asks; the lines between say what, one letter and a text:
  *   p exact path   P prefix   h host   m method   H header name=value   Q query name=value       for the route begun
+ *   t template   y plain prefix   R regex                                                         for the route begun
+ *   s SNI   c scheme   o port (as many as there are bytes)   a source   d destination            for the route begun
  *   M method   T target   O host   F field name:value                                            for the next "q"
+ *   S SNI   C scheme   N port (likewise)   A source   D destination                              for the next "q"
+ * The value of H and Q: "?" present, "!" absent, "~x" matches the pattern x, "|a|b" a or b, else the value itself.
  * Routes the router refuses to compile are left out: it must refuse them alone as well as in the table.
  */
 #include "lbcore.h"
@@ -18,7 +22,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { MAX_ROUTES = 24, MAX_PARTS = 4, MAX_ASKS = 16 };
 
-typedef struct parts { lb_str hosts[MAX_PARTS], methods[MAX_PARTS]; lb_condition conditions[MAX_PARTS]; } parts;
+enum { PATTERN_MAX = 12 };              /* the twin's matcher tries every split */
+
+typedef struct parts {
+    lb_str hosts[MAX_PARTS], methods[MAX_PARTS], snis[MAX_PARTS], schemes[MAX_PARTS], values[MAX_PARTS][MAX_PARTS];
+    lb_condition conditions[MAX_PARTS];
+    lb_peers sources[MAX_PARTS], destinations[MAX_PARTS];
+    uint16_t ports[MAX_PARTS];
+} parts;
 
 typedef struct scene {
     lb_route_spec specs[MAX_ROUTES];
@@ -66,7 +77,26 @@ static void begin_route(scene *s) {
     if (s->n == MAX_ROUTES) return;
     parts *p = &s->parts[s->n];
     s->specs[s->n++] = (lb_route_spec){.hosts = p->hosts, .path = {"/", 1}, .path_type = LB_PATH_PREFIX,
-                                       .methods = p->methods, .conditions = p->conditions};
+                                       .methods = p->methods, .conditions = p->conditions, .snis = p->snis,
+                                       .schemes = p->schemes, .ports = p->ports, .sources = p->sources,
+                                       .destinations = p->destinations};
+}
+
+/* The other flavours have no twin: they must answer, within their tables, and the same to the same. */
+static void ask_others(const scene *s) {
+    for (int flavor = LB_FLAVOR_INGRESS; flavor <= LB_FLAVOR_KONG_COMPATIBLE; flavor++) {
+        lb_router *router = NULL;
+        lb_matching matching;
+        lb_answer first, second;
+        if (lb_router_new(&router, s->specs, s->n, (lb_flavor)flavor, 11, NULL) != LB_OK) continue;
+        char *scratch = malloc(lb_scratch_size(&s->request) + 1);
+        lb_match_outcome outcome = naive_drive(router, &s->request, scratch, &matching, &first);
+        ASSERT(naive_drive(router, &s->request, scratch, &matching, &second) == outcome && first.route == second.route);
+        ASSERT((outcome == LB_FOUND) == (first.route < s->n));
+        ASSERT(lb_router_match_stream(router, &s->request, &first) == LB_NO_ROUTE);
+        free(scratch);
+        lb_router_free(router);
+    }
 }
 
 static void ask(scene *s) {
@@ -79,31 +109,66 @@ static void ask(scene *s) {
     lb_answer answer;
     uint32_t want;
     lb_match_outcome expected = naive_match(s->specs, s->n, &s->request, &want);
-    lb_match_outcome got = lb_router_match(router, &s->request, scratch, &answer);
+    lb_matching matching;
+    lb_match_outcome got = naive_drive(router, &s->request, scratch, &matching, &answer);
     ASSERT(got == expected && answer.route == want);
     ASSERT((got == LB_REFUSED) == (answer.reason != NULL));
     ASSERT(got == LB_REFUSED || answer.path.len > 0);
     free(scratch);
     lb_router_free(router);
+    ask_others(s);
     s->request.n_headers = 0;
+}
+
+static void add_values(lb_condition *c, lb_str *values, lb_str text) {
+    c->test = LB_TEST_ANY_OF;
+    c->values = values;
+    while (text.len > 0 && c->n_values < MAX_PARTS) values[c->n_values++] = split(&text, '|');
+}
+
+static void add_condition(lb_route_spec *spec, parts *p, char what, lb_str text) {
+    lb_condition *c = &p->conditions[spec->n_conditions];
+    lb_str name = split(&text, '='), rest = {text.data + 1, text.len - 1};
+    char test = text.len ? text.data[0] : 'x';
+    if (test == '~' && rest.len > PATTERN_MAX) return;
+    *c = (lb_condition){.name = name, .value = text};
+    if (what == 'Q') c->kind = LB_CONDITION_QUERY;
+    if (test == '?') c->test = LB_TEST_PRESENT;
+    if (test == '!') c->test = LB_TEST_ABSENT;
+    if (test == '~') c->test = LB_TEST_REGEX, c->value = rest, c->pattern = naive_pattern(rest);
+    if (test == '|') add_values(c, p->values[spec->n_conditions], rest);
+    spec->n_conditions++;
+}
+
+static void add_connection(lb_route_spec *spec, parts *p, char what, lb_str text) {
+    if (what == 's' && spec->n_snis < MAX_PARTS) p->snis[spec->n_snis++] = text;
+    if (what == 'c' && spec->n_schemes < MAX_PARTS) p->schemes[spec->n_schemes++] = text;
+    if (what == 'o' && spec->n_ports < MAX_PARTS) p->ports[spec->n_ports++] = (uint16_t)text.len;
+    lb_str block = split(&text, '@');                       /* what follows the "@" counts as a port */
+    if (what == 'a' && spec->n_sources < MAX_PARTS)
+        p->sources[spec->n_sources++] = (lb_peers){block, (uint32_t)text.len};
+    if (what == 'd' && spec->n_destinations < MAX_PARTS)
+        p->destinations[spec->n_destinations++] = (lb_peers){block, (uint32_t)text.len};
 }
 
 static void add_to_route(scene *s, char what, lb_str text) {
     if (s->n == 0) return;
     lb_route_spec *spec = &s->specs[s->n - 1];
     parts *p = &s->parts[s->n - 1];
-    if (what == 'p' || what == 'P') {
+    if (what == 'R' && text.len > PATTERN_MAX) return;
+    if (memchr("pPtyR", what, 5)) {
         spec->path = text;
-        spec->path_type = what == 'p' ? LB_PATH_EXACT : LB_PATH_PREFIX;
+        spec->path_type = what == 'p' ? LB_PATH_EXACT : what == 'P' ? LB_PATH_PREFIX : what == 't' ? LB_PATH_TEMPLATE
+                          : what == 'y' ? LB_PATH_PLAIN : LB_PATH_REGEX;
+        spec->pattern = naive_pattern(what == 'R' ? text : (lb_str){0});
     } else if (what == 'h' && spec->n_hosts < MAX_PARTS) {
         p->hosts[spec->n_hosts++] = text;
     } else if (what == 'm' && spec->n_methods < MAX_PARTS) {
         p->methods[spec->n_methods++] = text;
     } else if ((what == 'H' || what == 'Q') && spec->n_conditions < MAX_PARTS) {
-        lb_str name = split(&text, '=');
-        p->conditions[spec->n_conditions].kind = what == 'H' ? LB_CONDITION_HEADER : LB_CONDITION_QUERY;
-        p->conditions[spec->n_conditions].name = name;
-        p->conditions[spec->n_conditions++].value = text;
+        add_condition(spec, p, what, text);
+    } else {
+        add_connection(spec, p, what, text);
     }
 }
 
@@ -111,6 +176,11 @@ static void add_to_request(scene *s, char what, lb_str text) {
     if (what == 'M') s->request.method = text;
     if (what == 'T') s->request.target = text;
     if (what == 'O') s->request.host = text;
+    if (what == 'S') s->request.sni = text;
+    if (what == 'C') s->request.scheme = text;
+    if (what == 'N') s->request.port = (uint16_t)text.len;
+    if (what == 'A') s->request.source = text;
+    if (what == 'D') s->request.destination = text, s->request.destination_port = s->request.source_port = 1;
     if (what == 'F' && s->request.n_headers < MAX_PARTS) {
         lb_str name = split(&text, ':');
         s->headers[s->request.n_headers++] = (lb_header){name, text};
@@ -132,6 +202,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         else add_to_route(s, what, text), add_to_request(s, what, text);
     }
     ask(s);
+    naive_forget_patterns();
     free(s);
     return 0;
 }

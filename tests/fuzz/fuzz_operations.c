@@ -1,6 +1,6 @@
 /* fuzz_operations: any sequence of operations on an upstream, beside a naive model of what must hold.
  *
- * An input is a program: a header (policy, passive health, levels, limits), then one operation after the other, some of
+ * An input is a program: a header (policy, health, levels, limits), then one operation after the other, some of
  * them with an allocation that fails.  After each operation the View, the records, the counters, the due time and, when
  * they are drained, the events are those of the model; a pick is a usable member of its scope that nothing speaks
  * against, and nobody only where there is none.
@@ -9,152 +9,8 @@
  * makes many picks one by one and reads batches at once.  So looking moves no cursor, many picks are single picks, and
  * a batch reads the picture it began with.
  */
-#include "model.h"
-
-/* ---- update ----------------------------------------------------------------------------------------------- */
-
-typedef struct list {
-    uint32_t n, name[MAX_LIST];
-    lb_target_spec target[MAX_LIST];
-    char text[MAX_LIST][16];
-} list;
-
-/* Large weights are rare, and less large where tables grow with them. */
-static uint32_t read_weight(world *w) {
-    static const uint32_t small[] = {1, 0, 2, 3, 7, 1, 5, 10};
-    static const uint32_t large[] = {999, LB_MAX_WEIGHT, LB_MAX_WEIGHT + 1, UINT32_MAX};
-    uint32_t roll = next(w, 64);
-    if (w->light && (roll == 60 || roll == 61)) return 4 * roll;
-    return roll < 60 ? small[roll % 8] : large[roll - 60];
-}
-
-/* The labels of a set of bits, ascending. */
-static const uint32_t *labels_of(uint32_t bits, uint32_t *n) {
-    static const uint32_t labels[8][3] = {{0}, {10}, {20}, {10, 20}, {30}, {10, 30}, {20, 30}, {10, 20, 30}};
-    *n = (bits & 1) + (bits >> 1 & 1) + (bits >> 2 & 1);
-    return labels[bits];
-}
-
-/* Odd names are ids that share one address; even ones are addresses. */
-static void read_list(world *w, list *l) {
-    l->n = next(w, MAX_LIST + 1);
-    uint32_t first = next(w, N_NAMES), step = 1 + next(w, 8), kind = next(w, 12), levels = 1 + kind / 3 % 3;
-    for (uint32_t i = 0; i < l->n; i++) {
-        l->name[i] = kind % 3 == 0 ? next(w, N_NAMES) : (first + i * step) % N_NAMES;
-        snprintf(l->text[i], sizeof l->text[i], "t%u", l->name[i]);
-        lb_str text = lb_str_of(l->text[i]);
-        bool odd = l->name[i] % 2;
-        lb_target_spec *target = &l->target[i];
-        *target = (lb_target_spec){
-            .id = odd ? text : (lb_str){0}, .address = odd ? lb_str_of("shared:80") : text,
-            .weight = kind % 3 == 2 ? 1 : read_weight(w), .priority = l->name[i] / 2 % levels,
-            .user = &owner[l->name[i]],
-        };
-        target->labels = labels_of(bits_of(l->name[i]), &target->n_labels);
-    }
-}
-
-/* The field of the error that the list deserves; empty if it is right. */
-static void find_fault(const list *l, char *field, size_t size) {
-    field[0] = 0;
-    for (uint32_t i = 0; i < l->n; i++)
-        if (l->target[i].weight > LB_MAX_WEIGHT) {
-            snprintf(field, size, "targets[%u].weight", i);
-            return;
-        }
-    for (uint32_t i = 0; i < l->n; i++)
-        for (uint32_t j = 0; j < i; j++)
-            if (l->name[i] == l->name[j]) {
-                snprintf(field, size, "targets[%u].%s", i, l->name[i] % 2 ? "id" : "address");
-                return;
-            }
-}
-
-static void adopt(world *w, const list *l) {
-    const lb_view *view = lb_upstream_view(w->up);
-    member before[MAX_LIST];
-    uint32_t n_before = w->n;
-    memcpy(before, w->member, sizeof before);
-    w->n = l->n;
-    for (uint32_t i = 0; i < l->n; i++) {
-        member *m = &w->member[i];
-        *m = (member){.name = l->name[i], .slot = view->slot[i],
-                      .generation = lb_record_of(view->state, view->slot[i])->generation};
-        for (uint32_t j = 0; j < n_before; j++)
-            if (before[j].name == l->name[i]) *m = before[j];
-        m->weight = l->target[i].weight;
-        m->priority = l->target[i].priority;
-    }
-    shown(w);
-}
-
-static void update(world *w) {
-    list l;
-    lb_error err = {0};
-    char field[64];
-    read_list(w, &l);
-    find_fault(&l, field, sizeof field);
-    lb_status status = lb_upstream_update(w->up, l.target, l.n, w->now_ns, &err);
-    if (status == LB_ERR_NOMEM) CHECK(w->armed);
-    if (status == LB_OK) CHECK_EQ(field[0], 0);
-    if (status == LB_ERR_CONFIG) CHECK(strcmp(err.field, field) == 0 || !field[0]);
-    if (status == LB_OK) adopt(w, &l);
-}
-
-/* ---- one target ------------------------------------------------------------------------------------------- */
-
-static void set_weight(world *w) {
-    uint32_t i = next(w, MAX_LIST), weight = read_weight(w);
-    lb_status status = lb_upstream_set_weight(w->up, i, weight, w->now_ns, NULL);
-    bool wrong = i >= w->n || weight > LB_MAX_WEIGHT;
-    CHECK_EQ(status == LB_ERR_CONFIG, wrong || status == LB_ERR_CONFIG);
-    if (status == LB_ERR_NOMEM) CHECK(w->armed);
-    if (status) return;
-    if (w->member[i].weight == weight) {
-        fired(w);
-        return;
-    }
-    w->member[i].weight = weight;
-    shown(w);
-}
-
-static void set_health(world *w) {
-    uint32_t i = next(w, MAX_LIST);
-    bool healthy = next(w, 2);
-    lb_status status = lb_upstream_set_health(w->up, i, healthy, true, w->now_ns, NULL);
-    CHECK_EQ(status == LB_ERR_CONFIG, i >= w->n);
-    if (status == LB_ERR_NOMEM) CHECK(w->armed);
-    if (status) return;
-    member *m = &w->member[i];
-    bool flips = m->unhealthy == healthy, ends = healthy && m->ejected;
-    if (!flips && !ends) {
-        fired(w);
-        return;
-    }
-    m->unhealthy = !healthy;
-    if (ends) recover(w, m);
-    shown(w);
-    if (ends) expect(w, LB_EVENT_RECOVERED, m);
-    if (flips) expect(w, healthy ? LB_EVENT_HEALTHY : LB_EVENT_UNHEALTHY, m);
-}
-
-static void drain(world *w) {
-    static const uint64_t lengths[] = {0, SECOND, 100 * SECOND};
-    uint32_t i = next(w, MAX_LIST), length = next(w, 4);
-    bool drains = next(w, 3);
-    uint64_t until_ns = length == 3 ? LB_NEVER : w->now_ns + lengths[length];
-    lb_status status = drains ? lb_upstream_drain(w->up, i, until_ns, w->now_ns, NULL)
-                              : lb_upstream_undrain(w->up, i, w->now_ns, NULL);
-    CHECK_EQ(status == LB_ERR_CONFIG, i >= w->n);
-    if (status == LB_ERR_NOMEM) CHECK(w->armed);
-    if (status) return;
-    member *m = &w->member[i];
-    bool changes = m->draining != drains;
-    m->draining = drains;
-    m->drain_until_ns = drains ? until_ns : 0;
-    if (changes) shown(w);
-    else fired(w);
-}
+#include "changes.h"
+#include "verdicts.h"
 
 /* ---- subsets ---------------------------------------------------------------------------------------------- */
 
@@ -171,7 +27,7 @@ static void toggle_subset(world *w) {
     if (status == LB_ERR_NOMEM) CHECK(w->armed);        /* or the policy cannot hold that part */
     if (status) return;
     w->bits[1 + k] = bits;
-    shown(w);
+    shown(w, w->now_ns);
 }
 
 /* ---- picks ------------------------------------------------------------------------------------------------ */
@@ -224,9 +80,33 @@ static bool is_full(const world *w, uint32_t i) {
     return most && n_calls_of(w, w->member[i].slot, w->member[i].generation) >= most;
 }
 
+/* A breaker that is half open, and the calls that it may have are under way. */
+static bool is_tried(const world *w, const member *m) {
+    uint32_t most = w->spec.health.outlier.half_open;
+    return most && m->trial && m->until_ns <= told(w) && n_calls_of(w, m->slot, m->generation) >= most;
+}
+
+/* In the picture, and where that is rough, not called out by its row. */
+static bool is_in(const world *w, const asked *a, const member *m) {
+    uint32_t off = w->rough ? off_at(m, told(w)) : 0;
+    if (m->panics[a->scope]) off &= LB_OFF_DRAINING | LB_OFF_DISABLED;
+    return m->serves[a->scope] && !off;
+}
+
 /* Nothing that the model knows speaks against i (it knows no bounds). */
 static bool suits(const world *w, const asked *a, uint32_t i) {
-    return i < w->n && w->member[i].serves[a->scope] && !is_excluded(a, w->member[i].slot) && !is_full(w, i);
+    return i < w->n && is_in(w, a, &w->member[i]) && !is_excluded(a, w->member[i].slot) && !is_full(w, i)
+           && !is_tried(w, &w->member[i]);
+}
+
+/* Who is well, and not in the picture: where that is all there is, a rough picture is renewed. */
+static bool misses(const world *w, const asked *a) {
+    for (uint32_t i = 0; i < w->n && w->rough; i++) {
+        const member *m = &w->member[i];
+        bool well = is_inside(w, m, a->scope) && m->weight && !off_at(m, told(w)) && !is_excluded(a, m->slot);
+        if (well && !m->serves[a->scope] && !is_full(w, i) && !is_tried(w, m)) return true;
+    }
+    return false;
 }
 
 static uint32_t count_suiting(const world *w, const asked *a) {
@@ -236,10 +116,11 @@ static uint32_t count_suiting(const world *w, const asked *a) {
 }
 
 static void check_pick(world *w, const asked *a, uint32_t i) {
-    bool by_bound = w->spec.policy->bounded && (a->want.n_exclude || w->spec.limits.in_flight);
+    bool passes = a->want.n_exclude || w->spec.limits.in_flight || w->spec.health.outlier.half_open || w->rough;
+    bool by_bound = w->spec.policy->bounded && passes;
     bool nobody = count_suiting(w, a) == 0 || (w->keyed && !a->want.key);
     if (i != LB_NONE) CHECK(!nobody && suits(w, a, i));
-    else CHECK(nobody || by_bound);
+    else CHECK((nobody && (w->armed || !misses(w, a))) || by_bound);
     w->digest = (w->digest ^ i) * 0x9E3779B97F4A7C15u;
 }
 
@@ -253,7 +134,9 @@ static void check_receipt(const world *w, const asked *a, uint32_t i) {
         CHECK(passed < w->n && passed != i && w->member[passed].serves[a->scope]);
         if (passed >= w->n) continue;
         CHECK_EQ(r->why[k] == LB_PASS_EXCLUDED, is_excluded(a, w->member[passed].slot));
+        CHECK_EQ(r->why[k] == LB_PASS_OUT, r->why[k] != LB_PASS_EXCLUDED && !is_in(w, a, &w->member[passed]));
         if (r->why[k] == LB_PASS_FULL) CHECK(is_full(w, passed));
+        if (r->why[k] == LB_PASS_TRIAL) CHECK(is_tried(w, &w->member[passed]));
         if (r->why[k] == LB_PASS_BOUND) CHECK(w->spec.policy->bounded);
     }
 }
@@ -263,15 +146,23 @@ static void pick(world *w) {
     read_want(w, &a);
     uint32_t i = lb_upstream_choose(w->up, &a.want, w->now_ns);
     fired(w);
+    renewed(w);
     check_receipt(w, &a, i);
     check_pick(w, &a, i);
 }
 
-/* Who tells no time fires nothing. */
+/* Who tells no time fires nothing, unless the picture is old: then it is the time that was told last. */
+static void fired_timeless(world *w) {
+    if (w->old) fired_at(w, told(w));
+    renewed(w);
+}
+
 static void pick_timeless(world *w) {
     asked a;
     read_want(w, &a);
-    check_pick(w, &a, lb_upstream_choose(w->up, &a.want, 0));
+    uint32_t i = lb_upstream_choose(w->up, &a.want, 0);
+    fired_timeless(w);
+    check_pick(w, &a, i);
 }
 
 /* As the binding does it: whether a schedule is replayed already is no matter of who is picked. */
@@ -284,6 +175,7 @@ static void pick_replayed(world *w) {
             while (i < w->n && &owner[w->member[i].name] != user) i++;
         } else {
             i = lb_upstream_pick(w->up, 0);
+            fired_timeless(w);
         }
         check_pick(w, &anybody, i);
     }
@@ -294,8 +186,9 @@ static void look(world *w) {
     asked a;
     uint32_t found[MAX_LIST + 2], n = next(w, MAX_LIST + 2);
     read_want(w, &a);
+    if (w->rough) return;                               /* looking may renew it: the second run could not do the same */
     if (w->blind) {
-        lb_upstream_advance(w->up, w->now_ns, NULL);
+        lb_upstream_fire(w->up, w->now_ns);
         fired(w);
         return;
     }
@@ -313,6 +206,7 @@ static void pick_many(world *w) {
     asked anybody = {.scope = 0};
     int32_t out[MAX_PICKS];
     uint32_t n = 1 + next(w, MAX_PICKS);
+    if (w->rough) return;                               /* it might be renewed between two of them */
     if (!w->blind) lb_upstream_pick_many(w->up, out, n, w->now_ns);
     for (uint32_t i = 0; i < n && w->blind; i++) out[i] = (int32_t)lb_upstream_pick(w->up, w->now_ns);
     fired(w);
@@ -334,6 +228,7 @@ static void pick_keys(world *w) {
     int32_t out[MAX_PICKS];
     uint32_t n = 1 + next(w, MAX_PICKS);
     const lb_key *key = some_keys(n);
+    if (w->rough) return;
     if (!w->blind) lb_upstream_pick_keys(w->up, key, out, n, w->now_ns);
     for (uint32_t i = 0; i < n && w->blind; i++) {
         lb_want want = {.key = &key[i]};
@@ -377,6 +272,7 @@ static void begin_batch(world *w) {
     if (begun && w->blind) end_batch(w);
     if (begun) return;
     for (uint32_t i = 0; i < n; i++) out[i] = (int32_t)lb_upstream_pick(w->up, 0);
+    renewed(w);
     note_batch(w, out, n);
 }
 
@@ -396,6 +292,7 @@ static void acquire(world *w) {
     read_want(w, &a);
     bool any = lb_upstream_begin(w->up, &a.want, w->now_ns, &call);
     fired(w);
+    renewed(w);
     check_receipt(w, &a, call.member);
     check_pick(w, &a, call.member);
     CHECK_EQ(any, call.member != LB_NONE);
@@ -407,8 +304,9 @@ static void serve_session(world *w) {
     uint32_t i = next(w, MAX_LIST);
     if (i >= w->n || w->n_open == MAX_CALLS) return;
     const member *m = &w->member[i];
-    uint32_t off = off_of(m);
-    bool serves = off == 0 || m->serves[0] > 0 || (off == LB_OFF_DRAINING && w->now_ns < m->drain_until_ns);
+    uint32_t off = off_at(m, w->now_ns);
+    bool believed = m->serves[0] > 0 && !w->old && !w->rough;
+    bool serves = off == 0 || believed || (off == LB_OFF_DRAINING && w->now_ns < m->drain_ns);
     CHECK_EQ(lb_upstream_serves_session(w->up, i, w->now_ns), serves && m->weight > 0);
     lb_call call;
     lb_upstream_begin_on(w->up, i, w->now_ns, &call);
@@ -426,53 +324,42 @@ static void release(world *w) {
     bool to_hold = call.hold_until_ns && member_of(w, &call), held = lb_upstream_in_flight(w->up) == before;
     CHECK(held ? to_hold : !to_hold || w->armed);
     if (held) w->held[w->n_held++] = (lb_hold){call.slot, call.generation, call.hold_until_ns};
-}
-
-static bool may_eject(const world *w) {
-    uint32_t n_ejected = 0;
-    for (uint32_t i = 0; i < w->n; i++) n_ejected += w->member[i].ejected;
-    return n_ejected == 0 || (n_ejected + 1) * 100 <= w->spec.passive.max_percent * w->n;
-}
-
-/* "base * (number of ejections so far), at most max; each base interval spent in service takes one": counted out. */
-static void eject(world *w, member *m) {
-    uint64_t base_ns = w->spec.passive.base_ns, max_ns = w->spec.passive.max_ns;
-    if (base_ns == 0) m->ejections = 0;
-    for (uint64_t t = m->recovered_ns + base_ns; m->ejections && t <= w->now_ns; t += base_ns) m->ejections--;
-    m->ejections++;
-    uint64_t length_ns = base_ns * m->ejections;
-    if (length_ns > max_ns) length_ns = max_ns;
-    m->until_ns = w->now_ns + (length_ns ? length_ns : 1);
-    m->ejected = true;
-    expect(w, LB_EVENT_EJECTED, m);
-    w->stale = w->armed && lb_upstream_due(w->up) == 1;
-    if (!w->stale) shown(w);
+    if (member_of(w, &call)) tell_drained(w, member_of(w, &call), told(w));
 }
 
 static void report(world *w) {
-    static const lb_verdict verdicts[] = {LB_FAILURE, LB_FAILURE, LB_FAILURE, LB_SUCCESS, LB_NEITHER};
+    static const uint64_t pauses[] = {0, 0, 0, 1, SECOND, 5 * SECOND, 100 * SECOND, LB_NEVER};
     if (w->n_open == 0) return;
     lb_call *call = &w->open[next(w, w->n_open)];
-    lb_verdict verdict = verdicts[next(w, 5)];
-    lb_upstream_report(w->up, call, verdict, LB_NEVER, w->now_ns);
+    lb_report r = {.outcome = read_outcome(w), .latency_ns = LB_NEVER, .pause_ns = pauses[next(w, 8)]};
+    lb_upstream_report(w->up, call, &r, w->now_ns);
     member *m = member_of(w, call);
     if (!m) return;                                     /* gone: nobody to judge */
-    fired(w);
-    if (verdict == LB_SUCCESS) m->failures = 0;
-    if (verdict != LB_FAILURE) return;
-    bool holds = w->spec.policy->load_aware && w->spec.limits.hold_ns;
-    CHECK_EQ(call->hold_until_ns, holds ? w->now_ns + w->spec.limits.hold_ns : 0);
-    m->failures++;
-    uint32_t most = w->spec.passive.failures;
-    if (most && m->failures >= most && !m->ejected && may_eject(w)) eject(w, m);
+    tended(w, w->now_ns);
+    ending end = ending_of(&r.outcome);
+    bool failed = end == FAILED || end == CONNECT || end == TIMEOUT;
+    bool holds = failed && w->spec.policy->load_aware && w->spec.limits.hold_ns;
+    if (failed) CHECK_EQ(call->hold_until_ns, holds ? w->now_ns + w->spec.limits.hold_ns : 0);
+    detect(w, m, end, r.outcome.status);
+    check(w, m, &w->spec.health.passive, end, r.outcome.status);
+    pause_for(w, m, r.pause_ns, r.outcome.status);
+}
+
+static void probe(world *w) {
+    uint32_t i = next(w, MAX_LIST);
+    lb_outcome outcome = read_outcome(w);
+    lb_upstream_checked(w->up, i, &outcome, w->now_ns);
+    if (i >= w->n) return;
+    tended(w, w->now_ns);
+    check(w, &w->member[i], &w->spec.health.active, ending_of(&outcome), outcome.status);
 }
 
 /* A call that ends twice, after its target has gone: harmless. */
 static void come_late(world *w) {
     if (w->n_closed == 0) return;
     lb_call *call = &w->late[next(w, w->n_closed < N_LATE ? w->n_closed : N_LATE)];
-    if (lb_record_of(lb_upstream_state(w->up), call->slot)->generation == call->generation) return;
-    lb_upstream_report(w->up, call, LB_FAILURE, LB_NEVER, w->now_ns);
+    if (lb_generation_of(lb_upstream_state(w->up), call->slot) == call->generation) return;
+    report_verdict(w->up, call, LB_FAILURE, LB_NEVER, w->now_ns);
     lb_upstream_release(w->up, call);
 }
 
@@ -488,12 +375,17 @@ static void pass_time(world *w) {
 
 static void advance(world *w) {
     lb_status status = lb_upstream_advance(w->up, w->now_ns, NULL);
-    if (!status) {
-        fired(w);
-        return;
-    }
-    CHECK(w->armed && is_due(w));
-    fired_small(w);                                     /* only the picture stays due */
+    CHECK_EQ(status != LB_OK, w->up->rough && (w->old || is_due(w)));   /* only the picture stays due */
+    fired(w);
+}
+
+/* "The picture is of this moment afterwards." */
+static void settle(world *w) {
+    uint64_t at_ns = w->now_ns > told(w) ? w->now_ns : told(w);
+    lb_status status = lb_upstream_settle(w->up, w->now_ns, NULL);
+    fired_at(w, at_ns);
+    renewed(w);
+    CHECK(status == LB_OK ? !w->old && !w->rough : w->armed);
 }
 
 /* Those that were dropped are the oldest. */
@@ -509,6 +401,7 @@ static void take_events(world *w) {
         const lb_event *want = &w->expected[i];
         CHECK(event.kind == want->kind && event.slot == want->slot && event.generation == want->generation);
         CHECK(event.at_ns == want->at_ns && event.until_ns == want->until_ns && event.failures == want->failures);
+        CHECK(event.cause == want->cause && event.status == want->status);
     }
     n_dropped += dropped;
     CHECK_EQ(n_dropped + n, w->n_expected);
@@ -520,14 +413,16 @@ static void take_events(world *w) {
 
 static void (*const operations[32])(world *) = {
     pick, acquire, report, report, release, pass_time, set_health, set_weight, update, advance, take_events,
-    pick_timeless, pick_replayed, come_late, acquire, report, look, look, pick_many, pick_keys, begin_batch, end_batch,
-    toggle_subset, drain, serve_session, pick, acquire, report, release, drain, set_health, pass_time,
+    pick_timeless, pick_replayed, come_late, acquire, report, look, disable, pick_many, pick_keys, begin_batch, end_batch,
+    toggle_subset, drain, serve_session, pick, acquire, report, release, probe, settle, pass_time,
 };
 
-/* With an allocation that may fail, what is due is fired before: then a model need not guess which part failed. */
+/* With an allocation that may fail, what is due is fired before: then a model need not guess which part failed.  But
+ * for what does nothing else that needs memory: then the picture may fail, and is rough. */
 static void arm(world *w, void (*operation)(world *)) {
     uint32_t n = next(w, 48);
-    if (operation != advance && is_due(w)) advance(w);
+    bool alone = operation == advance || operation == settle || operation == pick || operation == acquire;
+    if (!alone && (w->old || is_due(w))) advance(w);
     w->armed = w->any_failed = true;
     fail_allocation((int)n);
 }
@@ -543,17 +438,13 @@ static void step(world *w) {
 }
 
 static void begin(world *w) {
-    static const uint64_t lengths[] = {10 * SECOND, 0, 1, SECOND, 35 * SECOND, 300 * SECOND};
     static const uint32_t factors[] = {140, 0, 100, 1000}, panics[] = {0, 0, 50, 100};
     lb_upstream_spec *spec = &w->spec;
     *spec = (lb_upstream_spec){.policy = lb_policies[next(w, lb_n_policies)], .seed = next(w, 256)};
     lb_upstream_defaults(spec);
     small_params(spec->policy, spec->param);
     if (spec->policy->params && spec->policy->params->max == 1) spec->param[0] = next(w, 2);  /* yes or no */
-    spec->passive.failures = next(w, 4);
-    spec->passive.max_percent = next(w, 101);
-    spec->passive.base_ns = lengths[next(w, 6)];
-    spec->passive.max_ns = lengths[next(w, 6)];
+    read_health(w, spec);
     uint32_t rules = next(w, 256);
     spec->levels = (lb_levels){factors[rules % 4], panics[rules / 4 % 4]};
     spec->limits.in_flight = rules / 16 % 4 == 3 ? 1 + next(w, 4) : 0;
@@ -562,6 +453,7 @@ static void begin(world *w) {
     w->light = w->keyed || (spec->policy->replay && strcmp(spec->policy->name, "round_robin") != 0);
     w->now_ns = 1000 * SECOND;
     w->tick_due_ns = spec->policy->tick_ns ? w->now_ns + spec->policy->tick_ns : LB_NEVER;
+    w->picture_due_ns = LB_NEVER;
     CHECK_EQ(lb_upstream_new(&w->up, spec, NULL, 0, w->now_ns, NULL), LB_OK);
 }
 

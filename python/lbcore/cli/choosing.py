@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import random
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import lbcore
 from lbcore.cli.common import Usage, load
+from lbcore.moves import address
+from lbcore.moves import drawn_keys as drawn_keys
 
 MOST_SEED = 2**63 - 1
 PATIENT = 1000  # keys that are picked twice, to see that the policy places them
@@ -85,17 +86,6 @@ def checked_seed(seed: int) -> int:
 def numbered_keys(n: int, ip: bool) -> list[str]:
     """``key 0``, ``key 1`` and so on; or as many addresses."""
     return [address(i * 2654435761) if ip else f"key {i}" for i in range(n)]
-
-
-def drawn_keys(n: int, ip: bool, seed: int) -> list[str]:
-    """Texts of 16 digits, or IPv4 addresses, the same for the same seed."""
-    draw = random.Random(seed)
-    return [address(draw.getrandbits(32)) if ip else f"{draw.getrandbits(64):016x}" for _ in range(n)]
-
-
-def address(number: int) -> str:
-    """The IPv4 address of a number, of which the low 32 bits count."""
-    return ".".join(str(number >> shift & 255) for shift in (24, 16, 8, 0))
 
 
 def picks(upstream: lbcore.Upstream, n: int, keys: list[str] | None) -> list[int]:

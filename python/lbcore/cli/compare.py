@@ -13,6 +13,7 @@ import lbcore
 from lbcore.cli import choosing
 from lbcore.cli.common import Usage, counted, percent, say, say_json, say_table
 from lbcore.errors import ConfigError, LbcoreError
+from lbcore.moves import least_moves, places_moved
 
 SHOWN = 20  # picks of each sequence that are printed
 
@@ -31,12 +32,12 @@ class Comparison:
     @property
     def differ(self) -> list[int]:
         """The places at which the picks are not the same."""
-        return [i for i, (x, y) in enumerate(zip(self.before, self.after, strict=True)) if x != y]
+        return places_moved(self.before, self.after)
 
     @property
     def least(self) -> int:
         """How many must move, as the shares of the targets are not the same."""
-        return sum((Counter(self.before) - Counter(self.after)).values())
+        return least_moves(self.before, self.after)
 
     def rows(self) -> list[tuple[str, int, float, int, int, int, int]]:
         """By target: id, weight, due share, picks before and after, moved away and in."""

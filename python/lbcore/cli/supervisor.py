@@ -183,8 +183,8 @@ class Supervisor:
             if self._stopping:
                 return
             try:
-                changes = await asyncio.to_thread(
-                    self._engine.reload, prepare=lambda spec: opened.update(self._bind(spec))
+                changes = await self._engine.reload_async(
+                    prepare=lambda spec: opened.update(self._bind(spec))
                 )
             except (LbcoreError, OSError) as error:
                 _close(opened)
@@ -194,10 +194,12 @@ class Supervisor:
                 _close(opened)
                 log.exception("reload: the old configuration stays")
                 return
+            except asyncio.CancelledError:
+                _close(opened)
+                raise
             await self._open(opened)
             self._retire()
-        count = f"{len(changes.added)} added, {len(changes.removed)} removed, {len(changes.changed)} changed"
-        log.info("reload: %s", count if changes else "nothing has changed")
+        log.info("reload: %s", changes)
         for problem in self._engine.report().problems:
             log.warning("%s", problem)
 

@@ -7,10 +7,12 @@ one line in ``dialects``.  Needs ``pip install "lbcore[config]"``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os import PathLike
 from typing import Any
 
 from lbcore.config.reading import check_gates
 from lbcore.config.reading import read as read_with
+from lbcore.config.sources import is_text
 from lbcore.engine import Engine, Spec, UpstreamSpec
 from lbcore.errors import LbcoreError
 
@@ -44,6 +46,16 @@ class _Loader:
     def __init__(self, strict: bool) -> None:
         self._strict = strict
         self._known: dict[str, UpstreamSpec] = {}
+
+    def apart(self, source: Any) -> bool:
+        """True if another process can read ``source`` as well: it is made of paths."""
+        items = source if isinstance(source, (list, tuple)) else [source]
+        return all(
+            isinstance(item, (str, PathLike)) and item != "-" and not is_text(str(item)) for item in items
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_known": {}}
 
     def __call__(self, source: Any) -> Spec:
         spec = read(source, strict=self._strict, known=self._known)

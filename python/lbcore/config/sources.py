@@ -51,11 +51,12 @@ def gather(given: Any, problems: Problems) -> list[Document]:
 def _name(given: Any) -> str:
     items = given if isinstance(given, (list, tuple)) else [given]
     return ", ".join(
-        {"-": "<stdin>"}.get(str(item), "<text>" if _is_text(str(item)) else str(item)) for item in items
+        {"-": "<stdin>"}.get(str(item), "<text>" if is_text(str(item)) else str(item)) for item in items
     )
 
 
-def _is_text(given: str) -> bool:
+def is_text(given: str) -> bool:
+    """True for text, False for a path."""
     return "\n" in given or given.startswith("{")
 
 
@@ -64,7 +65,7 @@ def _sources(given: Any, problems: Problems) -> Iterator[tuple[Source, Any]]:
     for item in given if isinstance(given, (list, tuple)) else [given]:
         if isinstance(item, Mapping):
             yield Source("", 0), dict(item)
-        elif isinstance(item, str) and _is_text(item):
+        elif isinstance(item, str) and is_text(item):
             yield Source("<text>", 0, text=item), None
         elif item == "-":
             yield Source("<stdin>", 0), "-"

@@ -38,6 +38,7 @@ cdef extern from "Python.h":
 core_version = LBCORE_VERSION.decode()
 
 include "check.pxi"
+include "yielding.pxi"
 include "policy.pxi"
 include "hash.pxi"
 include "health.pxi"

@@ -39,9 +39,25 @@ cdef object checked_text(field, value):
         PyUnicode_AsUTF8AndSize(value, &size)
     except UnicodeEncodeError:
         raise ConfigError(field, f"{shown(value)} cannot be written as UTF-8") from None
-    if any(c < " " or c == "\x7f" for c in value):
+    if has_controls(value):
         raise ConfigError(field, f"{shown(value)} has control characters")
     return value
+
+
+cdef bint is_text(value) except -1:
+    """The quick answer to whether ``checked_text`` would return ``value`` itself; False: ask it."""
+    return (type(value) is str and PyUnicode_IS_COMPACT_ASCII(<PyObject *>value) and value != ""
+            and not has_controls(value))
+
+
+cdef bint has_controls(str text) except -1:
+    """In UTF-8 a byte below 0x80 is a character of its own."""
+    cdef lb_str utf8 = utf8_of(text)
+    cdef size_t i
+    for i in range(utf8.len):
+        if <unsigned char>utf8.data[i] < 0x20 or utf8.data[i] == 0x7f:
+            return True
+    return False
 
 
 cdef lb_str utf8_of(str text) except *:

@@ -16,6 +16,7 @@ static inline uint64_t lb_clock_ns(void) {
     return whole * 1000000000u + rest * 1000000000u / (uint64_t)per_second.QuadPart;
 }
 static inline uint64_t lb_clock_coarse_ns(void) { return lb_clock_ns(); }
+static inline uint64_t lb_clock_thread_ns(void) { return lb_clock_ns(); }
 #else
 static inline uint64_t lb_clock_of(clockid_t id) {
     struct timespec t;
@@ -23,6 +24,7 @@ static inline uint64_t lb_clock_of(clockid_t id) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 static inline uint64_t lb_clock_ns(void) { return lb_clock_of(CLOCK_MONOTONIC); }
+static inline uint64_t lb_clock_thread_ns(void) { return lb_clock_of(CLOCK_THREAD_CPUTIME_ID); }    /* on the CPU */
 #if defined(CLOCK_MONOTONIC_COARSE)
 static inline uint64_t lb_clock_coarse_ns(void) { return lb_clock_of(CLOCK_MONOTONIC_COARSE); }
 #else

@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 cdef extern from "clock.h" nogil:
     uint64_t lb_clock_ns()
     uint64_t lb_clock_coarse_ns()
+    uint64_t lb_clock_thread_ns()
 
 cdef extern from "segment.h" nogil:
     ctypedef struct lb_segment_fault:

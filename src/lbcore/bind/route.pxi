@@ -15,11 +15,7 @@ cdef class Route:
         if filters or timeouts is not None or retry is not None:
             not_yet("filters=, timeouts= or retry= of a route")
         self.path = checked_text("path", path)
-        if path_type in ("regex", "template"):
-            not_yet(f"path_type={path_type!r}")
-        if path_type not in ("exact", "prefix"):
-            raise ConfigError("path_type", f"{shown(path_type)} is not 'exact' or 'prefix'")
-        self.path_type = path_type
+        self.path_type = checked_path_type(path_type)
         self.hosts = texts("hosts", hosts)
         self.methods = texts("methods", methods)
         self.headers = pairs("headers", headers)
@@ -51,10 +47,18 @@ cdef class Route:
         return f"Route({self.name!r}, {where}{self.path} ({self.path_type}))"
 
 
+cdef str checked_path_type(path_type):
+    if path_type in ("regex", "template"):
+        not_yet(f"path_type={path_type!r}")
+    if path_type not in ("exact", "prefix"):
+        raise ConfigError("path_type", f"{shown(path_type)} is not 'exact' or 'prefix'")
+    return path_type
+
+
 cdef tuple texts(field, values):
     if isinstance(values, (str, bytes)):
         raise ConfigError(field, f"{shown(values)} is a string, not a list of strings")
-    return tuple(checked_text(f"{field}[{i}]", value) for i, value in enumerate(values))
+    return tuple([value if is_text(value) else checked_text(f"{field}[{i}]", value) for i, value in enumerate(values)])
 
 
 cdef tuple pairs(field, values):
@@ -64,6 +68,6 @@ cdef tuple pairs(field, values):
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise ConfigError(f"{field}[{i}]", f"{shown(pair)} is not a (name, value) pair")
         name, value = pair
-        found.append((checked_text(f"{field}[{i}].name", name),
-                      "" if value == "" else checked_text(f"{field}[{i}].value", value)))
+        found.append((name if is_text(name) else checked_text(f"{field}[{i}].name", name),
+                      value if value == "" or is_text(value) else checked_text(f"{field}[{i}].value", value)))
     return tuple(found)

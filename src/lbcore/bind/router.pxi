@@ -4,10 +4,26 @@ cdef enum:
     STACK = 2048                        # a request's scratch up to this size needs no allocation
 
 
-cdef struct route_pool:                 # what the specs of a build point into
+cdef struct route_pool:                 # what the specs of a build point into; the cursors move while it is filled
     lb_route_spec *specs
     lb_str *texts
     lb_condition *conditions
+    lb_route_spec *spec
+    lb_str *text
+    lb_condition *condition
+
+
+@cython.final
+cdef class Entries:
+    """Routes of a table that are not made before somebody meets them.  See ``_core.pyi``."""
+
+    cdef list conditions, hosts
+    cdef object make
+
+    def __cinit__(self, list conditions not None, list hosts not None, make):
+        if len(conditions) != len(hosts):
+            raise ConfigError("hosts", f"{len(hosts)} of them for {len(conditions)} conditions")
+        self.conditions, self.hosts, self.make = conditions, hosts, make
 
 
 @cython.final
@@ -15,35 +31,75 @@ cdef class Router:
     """An immutable routing table.  See ``_core.pyi``."""
 
     cdef lb_router *ptr
-    cdef readonly tuple routes
+    cdef list made                      # the routes by index; None: nobody has met it yet
+    cdef object make                    # index -> Route, for these; None: there are none
+    cdef tuple all                      # the routes, once somebody asked for all
     cdef readonly str flavor
 
-    def __cinit__(self, routes, flavor="gateway_api", *, seed=None):
-        cdef route_pool pool
-        cdef lb_error err
-        cdef lb_status status
+    def __cinit__(self, routes, flavor="gateway_api", *, seed=None, yielder=None):
+        cdef Yielder pauses = Yielder() if yielder is None else yielder
+        cdef Entries entries = None
         cdef uint64_t start = new_seed() if seed is None else whole("seed", seed, 2**64 - 1)
-        cdef uint32_t n
         if flavor != "gateway_api":
             if flavor in ("ingress", "kong_traditional", "kong_compatible"):
                 not_yet(f"flavor={flavor!r}")
             raise ConfigError("flavor", f"{shown(flavor)} is not 'gateway_api'")
         self.flavor = flavor
-        self.routes = tuple(routes)
-        for i, route in enumerate(self.routes):
-            if not isinstance(route, Route):
-                raise ConfigError(f"routes[{i}]", f"{shown(route)} is not a Route")
-        n = <uint32_t>len(self.routes)
-        pool_new(&pool, self.routes)
+        if isinstance(routes, Entries):
+            entries = routes
+            self.make = entries.make
+            self.made = [None] * len(entries.conditions)
+            if self.make is not None:
+                PyObject_GC_UnTrack(self.made)      # so that no collection walks it; what it gets has no way back
+            self.build(entries.conditions, entries.hosts, start, pauses)
+        else:
+            self.all = tuple(routes)
+            self.made = list(self.all)
+            for i, route in enumerate(self.made):
+                if not isinstance(route, Route):
+                    raise ConfigError(f"routes[{i}]", f"{shown(route)} is not a Route")
+                pauses.step()
+            self.build(self.made, None, start, pauses)
+
+    cdef int build(self, list conditions, list hosts, uint64_t seed, Yielder yielder) except -1:
+        """Compile: of Routes, or with ``hosts`` of anything that has their conditions."""
+        cdef route_pool pool
+        cdef lb_error err
+        cdef lb_status status
+        cdef uint32_t n = <uint32_t>len(conditions)
+        memset(&pool, 0, sizeof(route_pool))
         try:
+            pool_new(&pool, conditions, hosts, yielder)
+            yielder.let_go()
             with nogil:
-                status = lb_router_new(&self.ptr, pool.specs, n, LB_FLAVOR_GATEWAY_API, start, &err)
+                status = lb_router_new(&self.ptr, pool.specs, n, LB_FLAVOR_GATEWAY_API, seed, &err)
+            yielder.take_up()
             check(status, &err)
         finally:
-            pool_free(&pool)
+            with nogil:
+                pool_free(&pool)
+        return 0
 
     def __dealloc__(self):
-        lb_router_free(self.ptr)
+        with nogil:                     # giving back the memory of a large table takes longer than others should wait
+            lb_router_free(self.ptr)
+
+    @property
+    def routes(self):
+        cdef Py_ssize_t i
+        if self.all is None:
+            self.all = tuple([self.route(i) for i in range(len(self.made))])
+        return self.all
+
+    cdef Route route(self, Py_ssize_t i):
+        """Route ``i``; made now if nobody has met it.  It stays the one that it is."""
+        cdef Route found = self.made[i]
+        if found is None:
+            found = self.make(i)
+            if self.made[i] is None:    # making it may have let another thread in
+                self.made[i] = found
+            found = self.made[i]
+        return found
 
     def match(self, method, host, target, headers=(), *, port=None, scheme=None, sni=None, source=None, context=None):
         """The route of a request, None if there is none.  Raises BadRequest."""
@@ -90,7 +146,7 @@ cdef class Router:
         cdef lb_request request
         cdef lb_answer answer
         cdef lb_match_outcome outcome
-        request.headers, request.n_headers = NULL, 0
+        memset(&request, 0, sizeof(request))
         bytes_of(method, &request.method)
         bytes_of(target, &request.target)
         if host is None:
@@ -111,7 +167,7 @@ cdef class Router:
                 raise BadRequest(answer.reason.decode())
             if outcome == LB_NO_ROUTE:
                 return None
-            match = match_of(<Route>self.routes[answer.route], method, host, target, &request, &answer)
+            match = match_of(self.route(answer.route), method, host, target, &request, &answer)
             if match.route.key is not None:
                 match.headers, match.source = headers, source
             return match
@@ -121,10 +177,10 @@ cdef class Router:
                 lb_free(scratch)
 
     def __len__(self):
-        return len(self.routes)
+        return len(self.made)
 
     def __repr__(self):
-        return f"Router({len(self.routes)} routes, {self.flavor})"
+        return f"Router({len(self.made)} routes, {self.flavor})"
 
 
 cdef Match match_of(Route route, method, host, target, lb_request *request, lb_answer *answer):
@@ -160,60 +216,95 @@ cdef lb_header *header_array(headers) except NULL:
     return array
 
 
-cdef int pool_new(route_pool *pool, tuple routes) except -1:
-    """Views of all routes' text, in three arrays."""
-    cdef Route route
+cdef int pool_new(route_pool *pool, list conditions, list hosts, Yielder yielder) except -1:
+    """Views of all text, in three arrays; a pause now and then."""
     cdef size_t n_texts = 0, n_conditions = 0
-    for route in routes:
-        n_texts += len(route.hosts) + len(route.methods)
-        n_conditions += len(route.headers) + len(route.query)
-    pool.specs = <lb_route_spec *>lb_alloc_array(len(routes), sizeof(lb_route_spec))
-    pool.texts = <lb_str *>lb_alloc_array(n_texts, sizeof(lb_str))
-    pool.conditions = <lb_condition *>lb_alloc_array(n_conditions, sizeof(lb_condition))
+    cdef Py_ssize_t i, n = len(conditions)
+    for i in range(n):
+        measure(conditions[i], None if hosts is None else hosts[i], &n_texts, &n_conditions)
+        yielder.step()
+    pool.specs = pool.spec = <lb_route_spec *>lb_alloc_array(n, sizeof(lb_route_spec))
+    pool.texts = pool.text = <lb_str *>lb_alloc_array(n_texts, sizeof(lb_str))
+    pool.conditions = pool.condition = <lb_condition *>lb_alloc_array(n_conditions, sizeof(lb_condition))
     if not pool.specs or not pool.texts or not pool.conditions:
-        pool_free(pool)
         raise MemoryError()
-    pool_fill(pool, routes)
+    memset(pool.specs, 0, n * sizeof(lb_route_spec))
+    memset(pool.conditions, 0, n_conditions * sizeof(lb_condition))
+    for i in range(n):
+        try:
+            fill(pool, conditions[i], None if hosts is None else hosts[i])
+        except ConfigError as error:
+            problem = error.problems[0]
+            raise ConfigError(f"routes[{i}].{problem.field}", problem.reason) from None
+        yielder.step()
     return 0
 
 
-cdef int pool_fill(route_pool *pool, tuple routes) except -1:
-    cdef lb_str *text = pool.texts
-    cdef lb_condition *condition = pool.conditions
-    cdef lb_route_spec *spec = pool.specs
+cdef int measure(item, hosts, size_t *n_texts, size_t *n_conditions) except -1:
     cdef Route route
-    for route in routes:
-        spec.path = utf8_of(route.path)
-        spec.path_type = LB_PATH_EXACT if route.path_type == "exact" else LB_PATH_PREFIX
-        spec.hosts, spec.n_hosts = text, <uint32_t>len(route.hosts)
-        text = fill_texts(text, route.hosts)
-        spec.methods, spec.n_methods = text, <uint32_t>len(route.methods)
-        text = fill_texts(text, route.methods)
-        spec.conditions = condition
-        spec.n_conditions = <uint32_t>(len(route.headers) + len(route.query))
-        condition = fill_conditions(condition, route.headers, LB_CONDITION_HEADER)
-        condition = fill_conditions(condition, route.query, LB_CONDITION_QUERY)
-        spec += 1
+    if hosts is None:
+        route = <Route>item             # checked by the caller, as what a Route holds was by itself
+        n_texts[0] += len(route.hosts) + len(route.methods)
+        n_conditions[0] += len(route.headers) + len(route.query)
+    else:
+        n_texts[0] += len(<tuple?>hosts) + len(<tuple?>item.methods)
+        n_conditions[0] += len(<tuple?>item.headers) + len(<tuple?>item.query)
     return 0
 
 
-cdef lb_str *fill_texts(lb_str *into, tuple texts) except NULL:
+cdef int fill(route_pool *pool, item, hosts) except -1:
+    cdef Route route
+    if hosts is None:
+        route = <Route>item
+        return fill_spec(pool, route.path, route.path_type, route.hosts, route.methods, route.headers, route.query)
+    return fill_spec(pool, same("path", checked_text("path", item.path), item.path),
+                     checked_path_type(item.path_type), same("hosts", texts("hosts", hosts), hosts),
+                     same("methods", texts("methods", item.methods), item.methods),
+                     same("headers", pairs("headers", item.headers), item.headers),
+                     same("query", pairs("query", item.query), item.query))
+
+
+cdef object same(field, checked, given):
+    """What was given, if a Route would have taken it as it is: its text is read where it stands."""
+    if checked != given or type(checked) is not type(given):
+        raise ConfigError(field, f"{shown(given)} is not {shown(checked)}")
+    return given
+
+
+cdef int fill_spec(route_pool *pool, str path, str path_type, tuple hosts, tuple methods, tuple headers,
+                   tuple query) except -1:
+    cdef lb_route_spec *spec = pool.spec
+    spec.path = utf8_of(path)
+    spec.path_type = LB_PATH_EXACT if path_type == "exact" else LB_PATH_PREFIX
+    spec.hosts, spec.n_hosts = pool.text, <uint32_t>len(hosts)
+    fill_texts(pool, hosts)
+    spec.methods, spec.n_methods = pool.text, <uint32_t>len(methods)
+    fill_texts(pool, methods)
+    spec.conditions = pool.condition
+    spec.n_conditions = <uint32_t>(len(headers) + len(query))
+    fill_conditions(pool, headers, LB_CONDITION_HEADER)
+    fill_conditions(pool, query, LB_CONDITION_QUERY)
+    pool.spec += 1
+    return 0
+
+
+cdef int fill_texts(route_pool *pool, tuple texts) except -1:
     for text in texts:
-        into[0] = utf8_of(text)
-        into += 1
-    return into
+        pool.text[0] = utf8_of(text)
+        pool.text += 1
+    return 0
 
 
-cdef lb_condition *fill_conditions(lb_condition *into, tuple pairs, int kind) except NULL:
+cdef int fill_conditions(route_pool *pool, tuple pairs, int kind) except -1:
     for name, value in pairs:
-        into.kind = kind
-        into.name = utf8_of(name)
-        into.value = utf8_of(value)
-        into += 1
-    return into
+        pool.condition.kind = kind
+        pool.condition.name = utf8_of(name)
+        pool.condition.value = utf8_of(value)
+        pool.condition += 1
+    return 0
 
 
-cdef void pool_free(route_pool *pool) noexcept:
+cdef void pool_free(route_pool *pool) noexcept nogil:
     lb_free(pool.specs)
     lb_free(pool.texts)
     lb_free(pool.conditions)

@@ -37,8 +37,9 @@ static const char *check_host(const lb_request *request, lb_str value, uint32_t 
     return lb_str_equal(lb_trimmed(value), request->host) ? NULL : "a Host field differs from the Host given";
 }
 
+const char *lb_check_method(lb_str method) { return lb_is_token(method) ? NULL : "the method is not a token"; }
+
 const char *lb_check_fields(const lb_request *request) {
-    if (!lb_is_token(request->method)) return "the method is not a token";
     const char *refused = NULL;
     uint32_t n_hosts = 0;
     for (uint32_t i = 0; i < request->n_headers && !refused; i++) {

@@ -29,7 +29,8 @@ const char *lb_read_again(lb_str path, char *scratch, lb_str *out);
 /* The host alone and, apart, whether anything but case was dropped (port, trailing dot). */
 const char *lb_read_host(lb_str host, char *scratch, lb_str *out, bool *dropped);
 
-/* Rule 7 for the method and all header fields; `host` is what the caller gave as the request's Host. */
+/* Rule 7 for the method, and for all header fields; `request->host` is what the caller gave as the request's Host. */
+const char *lb_check_method(lb_str method);
 const char *lb_check_fields(const lb_request *request);
 
 #endif

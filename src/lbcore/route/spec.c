@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "route/bytes.h"
 #include "route/normalise.h"
+#include "route/template.h"
 
 enum { QUOTED = 96 };
 
@@ -49,18 +50,57 @@ static lb_status check_reading(lb_str path, char *scratch, lb_error *err) {
     return LB_OK;
 }
 
-static lb_status check_path(const lb_route_spec *spec, lb_error *err) {
+static bool name_was_before(lb_str path, size_t n, lb_str name) {
+    lb_segment segment;
+    for (size_t at = 0; lb_segment_next(path, &at, &segment) && at <= n;)
+        if (segment.kind != LB_SEGMENT_LITERAL && lb_str_equal(segment.text, name)) return true;
+    return false;
+}
+
+/* The segments of a template; `plain` becomes what is left with an "x" for each parameter. */
+static lb_status check_segments(lb_str path, char *plain, size_t *n, lb_error *err) {
+    char text[QUOTED];
+    lb_segment segment;
+    const char *wrong = NULL;
+    uint32_t n_segments = 0;
+    for (size_t at = 0, before = 0; !wrong && lb_segment_next(path, &at, &segment); before = at) {
+        bool literal = segment.kind == LB_SEGMENT_LITERAL;
+        if (++n_segments > LB_N_SEGMENTS_MAX) wrong = "it has more than 128 segments";
+        if (segment.kind == LB_SEGMENT_TAIL && at < path.len) wrong = "\"{name...}\" is not the last segment";
+        if (!literal && !lb_segment_has_name(&segment)) wrong = "a name is letters, digits and \"_\"";
+        if (!literal && name_was_before(path, before, segment.text)) wrong = "a name occurs twice";
+        plain[(*n)++] = '/';
+        if (literal && segment.text.len > 0) memcpy(plain + *n, segment.text.data, segment.text.len);
+        if (!literal) plain[*n] = 'x';
+        *n += literal ? segment.text.len : 1;
+    }
+    if (!wrong) return LB_OK;
+    return lb_fail(err, LB_ERR_CONFIG, "path", "\"%s\" is no template: %s", quoted(path, text), wrong);
+}
+
+static lb_status check_template(lb_str path, char *scratch, char *plain, lb_error *err) {
+    size_t n = 0;
+    lb_status status = check_segments(path, plain, &n, err);
+    return status == LB_OK ? check_reading((lb_str){plain, n}, scratch, err) : status;
+}
+
+static lb_status check_path(const lb_route_spec *spec, bool kong, lb_error *err) {
     char text[QUOTED];
     lb_str path = spec->path;
-    if (spec->path_type != LB_PATH_EXACT && spec->path_type != LB_PATH_PREFIX)
-        return lb_fail(err, LB_ERR_CONFIG, "path_type", "%d is not known; 0 is exact, 1 prefix", (int)spec->path_type);
-    if (path.len == 0 || path.data[0] != '/')
-        return lb_fail(err, LB_ERR_CONFIG, "path", "\"%s\" does not begin with \"/\"", quoted(path, text));
+    if (kong && path.len == 0 && spec->path_type == LB_PATH_PLAIN) return LB_OK;
+    if ((unsigned)spec->path_type > LB_PATH_REGEX)
+        return lb_fail(err, LB_ERR_CONFIG, "path_type", "%d is not known; 0 is exact, 1 prefix, 2 template, 3 plain, "
+                       "4 regex", (int)spec->path_type);
     if (path.len > LB_PATH_MAX)
         return lb_fail(err, LB_ERR_CONFIG, "path", "has %zu bytes; at most 65535", path.len);
-    char *scratch = lb_alloc(path.len);
+    if (spec->path_type == LB_PATH_REGEX) return LB_OK;     /* the caller has compiled it */
+    if (path.len == 0 || path.data[0] != '/')
+        return lb_fail(err, LB_ERR_CONFIG, "path", "\"%s\" does not begin with \"/\"", quoted(path, text));
+    char *scratch = lb_alloc(2 * path.len);
     if (!scratch) return lb_no_memory(err, "path");
-    lb_status status = check_reading(path, scratch, err);
+    bool template = spec->path_type == LB_PATH_TEMPLATE;
+    lb_status status = template ? check_template(path, scratch, scratch + path.len, err)
+                                : check_reading(path, scratch, err);
     lb_free(scratch);
     return status;
 }
@@ -73,11 +113,39 @@ static lb_status bad_host(lb_str host, const char *why, lb_error *err) {
                    quoted(host, text), why);
 }
 
-lb_status lb_spec_read_host(lb_str host, lb_spec_host *out, lb_error *err) {
+/* Take ":port" off, 1 to 65535 without leading zeros; what is none stays for the grammar to refuse. */
+static uint16_t take_port(lb_str *host) {
+    uint32_t value = 0, unit = 1;
+    for (size_t i = host->len; i-- > 1 && unit <= 100000; unit *= 10) {
+        char c = host->data[i];
+        if (c == ':' && unit > 1 && value <= 65535 && value >= unit / 10) {
+            host->len = i;
+            return (uint16_t)value;
+        }
+        if (c < '0' || c > '9') return 0;
+        value += (uint32_t)(c - '0') * unit;
+    }
+    return 0;
+}
+
+/* Take the "*." or, in Kong's flavours, the ".*" off. */
+static void take_wildcard(lb_str *name, bool kong, lb_spec_host *out) {
+    out->kind = LB_HOST_EXACT;
+    if (name->len > 2 && name->data[0] == '*' && name->data[1] == '.') {
+        out->kind = LB_HOST_SUFFIX;
+        *name = (lb_str){name->data + 2, name->len - 2};
+    } else if (kong && name->len > 2 && name->data[name->len - 1] == '*' && name->data[name->len - 2] == '.') {
+        out->kind = LB_HOST_PREFIX;
+        name->len -= 2;
+    }
+}
+
+lb_status lb_spec_read_host(lb_str host, bool kong, lb_spec_host *out, lb_error *err) {
     if (host.len == 0) return bad_host(host, "it is empty; give no hosts for every host", err);
     if (host.len > LB_HOST_MAX) return bad_host(host, "it has more than 255 bytes", err);
-    out->wildcard = host.len > 2 && host.data[0] == '*' && host.data[1] == '.';
-    lb_str name = out->wildcard ? (lb_str){host.data + 2, host.len - 2} : host;
+    lb_str name = host;
+    out->port = kong ? take_port(&name) : 0;
+    take_wildcard(&name, kong, out);
     if (name.data[0] == '[') return bad_host(host, "an IPv6 address has many spellings", err);
     bool dropped;
     const char *refused = lb_read_host(name, out->lowered, &out->name, &dropped);
@@ -109,20 +177,35 @@ static bool can_be_field_value(lb_str value) {
     return lb_trimmed(value).len == value.len;
 }
 
+static lb_status check_value(const lb_condition *condition, lb_str value, lb_error *err) {
+    char text[QUOTED];
+    if (condition->kind == LB_CONDITION_QUERY || can_be_field_value(value)) return LB_OK;
+    return lb_fail(err, LB_ERR_CONFIG, "value",
+                   "\"%s\" never matches: a header value has no CR, LF, NUL and no space at its ends",
+                   quoted(value, text));
+}
+
+static lb_status check_test(const lb_condition *condition, lb_error *err) {
+    lb_status status = LB_OK;
+    if ((unsigned)condition->test > LB_TEST_REGEX)
+        return lb_fail(err, LB_ERR_CONFIG, "test", "%d is not known; 0 to 4", (int)condition->test);
+    if (condition->test == LB_TEST_EXACT) return check_value(condition, condition->value, err);
+    if (condition->test != LB_TEST_ANY_OF) return LB_OK;
+    if (condition->n_values == 0 || condition->n_values > LB_N_VALUES_MAX)
+        return lb_fail(err, LB_ERR_CONFIG, "values", "there are %u; 1 to 1023", condition->n_values);
+    for (uint32_t i = 0; i < condition->n_values && status == LB_OK; i++)
+        status = check_value(condition, condition->values[i], err);
+    return status;
+}
+
 static lb_status check_condition(const lb_condition *condition, lb_error *err) {
     char text[QUOTED];
-    if (condition->kind == LB_CONDITION_QUERY) {
-        if (condition->name.len > 0) return LB_OK;
+    if (condition->kind == LB_CONDITION_QUERY && condition->name.len == 0)
         return lb_fail(err, LB_ERR_CONFIG, "name", "the name of a query parameter is empty");
-    }
-    if (!lb_is_token(condition->name))
+    if (condition->kind == LB_CONDITION_HEADER && !lb_is_token(condition->name))
         return lb_fail(err, LB_ERR_CONFIG, "name", "\"%s\" is not a header name (a token, RFC 9110 5.6.2)",
                        quoted(condition->name, text));
-    if (!can_be_field_value(condition->value))
-        return lb_fail(err, LB_ERR_CONFIG, "value",
-                       "\"%s\" never matches: a header value has no CR, LF, NUL and no space at its ends",
-                       quoted(condition->value, text));
-    return LB_OK;
+    return check_test(condition, err);
 }
 
 /* Users know headers and query parameters apart. */
@@ -133,16 +216,99 @@ static uint32_t place_in_kind(const lb_route_spec *spec, uint32_t i) {
 }
 
 static lb_status check_conditions(const lb_route_spec *spec, lb_error *err) {
+    uint32_t n_patterns = 0;
     if (spec->n_conditions > LB_N_CONDITIONS_MAX)
         return lb_fail(err, LB_ERR_CONFIG, "conditions", "there are %u; at most 1023", spec->n_conditions);
     for (uint32_t i = 0; i < spec->n_conditions; i++) {
+        n_patterns += spec->conditions[i].test == LB_TEST_REGEX;
         lb_status status = check_condition(&spec->conditions[i], err);
         if (status == LB_OK) continue;
         lb_error_in(err, spec->conditions[i].kind == LB_CONDITION_HEADER ? "headers" : "query", place_in_kind(spec, i));
         return status;
     }
+    n_patterns += spec->path_type == LB_PATH_REGEX;
+    if (n_patterns > LB_N_PATTERNS_MAX)
+        return lb_fail(err, LB_ERR_CONFIG, "conditions", "%u are regular expressions; at most 16", n_patterns);
     return LB_OK;
 }
+
+/* ---- connection --------------------------------------------------------------------------------------------- */
+
+static lb_status check_snis(const lb_route_spec *spec, lb_error *err) {
+    lb_spec_host host;
+    for (uint32_t i = 0; i < spec->n_snis; i++) {
+        lb_status status = lb_spec_read_host(spec->snis[i], false, &host, err);
+        if (status == LB_OK) continue;
+        lb_error_in(err, "snis", i);
+        return status;
+    }
+    return LB_OK;
+}
+
+/* scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." ) (RFC 3986 3.1) */
+static bool is_scheme(lb_str text) {
+    for (size_t i = 0; i < text.len; i++) {
+        char c = lb_byte_lower(text.data[i]);
+        bool letter = c >= 'a' && c <= 'z', other = (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.';
+        if (!letter && (i == 0 || !other)) return false;
+    }
+    return text.len > 0;
+}
+
+static lb_status check_schemes(const lb_route_spec *spec, lb_error *err) {
+    char text[QUOTED];
+    for (uint32_t i = 0; i < spec->n_schemes; i++) {
+        if (is_scheme(spec->schemes[i])) continue;
+        lb_fail(err, LB_ERR_CONFIG, "", "\"%s\" is not a scheme such as https", quoted(spec->schemes[i], text));
+        lb_error_in(err, "schemes", i);
+        return LB_ERR_CONFIG;
+    }
+    return LB_OK;
+}
+
+static lb_status check_ports(const lb_route_spec *spec, lb_error *err) {
+    for (uint32_t i = 0; i < spec->n_ports; i++) {
+        if (spec->ports[i] > 0) continue;
+        lb_fail(err, LB_ERR_CONFIG, "", "0 is no port; 1 to 65535");
+        lb_error_in(err, "ports", i);
+        return LB_ERR_CONFIG;
+    }
+    return LB_OK;
+}
+
+static lb_status check_peers(const char *name, const lb_peers *peers, uint32_t n, lb_error *err) {
+    char text[QUOTED];
+    lb_block block;
+    for (uint32_t i = 0; i < n; i++) {
+        lb_status status = LB_OK;
+        if (peers[i].port > 65535) status = lb_fail(err, LB_ERR_CONFIG, "port", "%u is above 65535", peers[i].port);
+        else if (!lb_block_read(&peers[i], &block))
+            status = lb_fail(err, LB_ERR_CONFIG, "block", "\"%s\" is not an IP address or block such as 10.0.0.0/8",
+                             quoted(peers[i].block, text));
+        if (status == LB_OK) continue;
+        lb_error_in(err, name, i);
+        return status;
+    }
+    return LB_OK;
+}
+
+static lb_status check_connection(const lb_route_spec *spec, lb_error *err) {
+    const struct { const char *name; uint32_t n; } lists[] = {
+        {"snis", spec->n_snis}, {"schemes", spec->n_schemes}, {"ports", spec->n_ports},
+        {"sources", spec->n_sources}, {"destinations", spec->n_destinations},
+    };
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        if (lists[i].n > LB_N_VALUES_MAX)
+            return lb_fail(err, LB_ERR_CONFIG, lists[i].name, "there are %u; at most 1023", lists[i].n);
+    lb_status status = check_snis(spec, err);
+    if (status == LB_OK) status = check_schemes(spec, err);
+    if (status == LB_OK) status = check_ports(spec, err);
+    if (status == LB_OK) status = check_peers("sources", spec->sources, spec->n_sources, err);
+    if (status == LB_OK) status = check_peers("destinations", spec->destinations, spec->n_destinations, err);
+    return status;
+}
+
+/* ---- the whole ---------------------------------------------------------------------------------------------- */
 
 static bool same_name(const lb_condition *a, const lb_condition *b) {
     if (a->kind != b->kind) return false;
@@ -155,9 +321,21 @@ bool lb_spec_condition_counts(const lb_route_spec *spec, uint32_t i) {
     return true;
 }
 
-lb_status lb_spec_check(const lb_route_spec *spec, lb_error *err) {
-    lb_status status = check_path(spec, err);
+static lb_status check_stream(const lb_route_spec *spec, lb_error *err) {
+    const struct { const char *name; size_t n; } none[] = {
+        {"hosts", spec->n_hosts}, {"path", spec->path.len}, {"methods", spec->n_methods},
+        {"conditions", spec->n_conditions},
+    };
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        if (none[i].n > 0) return lb_fail(err, LB_ERR_CONFIG, none[i].name, "a route for streams has none");
+    return check_connection(spec, err);
+}
+
+lb_status lb_spec_check(const lb_route_spec *spec, bool kong, lb_error *err) {
+    if (spec->stream) return check_stream(spec, err);
+    lb_status status = check_path(spec, kong, err);
     if (status == LB_OK) status = check_methods(spec, err);
     if (status == LB_OK) status = check_conditions(spec, err);
+    if (status == LB_OK) status = check_connection(spec, err);
     return status;
 }

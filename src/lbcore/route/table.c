@@ -3,6 +3,10 @@
 
 #include "base/alloc.h"
 
+#ifdef LB_TEST_ALLOC
+uint64_t lb_test_steps;
+#endif
+
 /* The least number of slots for `n_keys`, and one that is always free. */
 static uint64_t slots_for(uint64_t n_keys) { return n_keys * 8 / 5 + 2; }
 

@@ -23,6 +23,14 @@ enum { LB_SHORT_KEY = 7 };
 
 #define LB_LONG_KEY ((uint64_t)255 << 56)
 
+/* Tests count steps: slots looked at, candidates, nodes of a walk. */
+#ifdef LB_TEST_ALLOC
+extern uint64_t lb_test_steps;
+#define LB_COUNT_STEP() ((void)lb_test_steps++)
+#else
+#define LB_COUNT_STEP() ((void)0)
+#endif
+
 typedef struct lb_slot {
     uint32_t owner;
     uint32_t value;                 /* LB_NONE: the slot is free */
@@ -100,6 +108,7 @@ static inline uint32_t lb_table_place(const lb_table *table, uint32_t owner, con
     int shift = is_long ? 32 : 0;
     for (uint32_t i = lb_table_start(table->n_slots, tag);;) {
         const lb_slot *slot = &table->slots[i];
+        LB_COUNT_STEP();
         if (slot->value == LB_NONE) return i;
         if (slot->owner == owner && (slot->key ^ word) >> shift == 0
             && (!is_long || lb_str_equal(lb_table_text(table, (uint32_t)slot->key), key->text)))

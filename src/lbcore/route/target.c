@@ -159,7 +159,7 @@ static const char *read_path(lb_str rest, char *scratch, lb_reading *out) {
     const char *refused = NULL;
     if (end == rest.len || rest.data[end] == '?') out->path = (lb_str){rest.data, end};
     else refused = rewrite(rest, &end, scratch, out);
-    return refused ? refused : read_query(rest, end, &out->query);
+    return refused || end == rest.len ? refused : read_query(rest, end, &out->query);
 }
 
 const char *lb_read_target(lb_str method, lb_str target, char *scratch, lb_reading *out) {

@@ -146,47 +146,37 @@ static void give_back(lb_state *state, uint32_t slot, lb_seat *seat) {
     state->free_slot[state->n_free++] = slot;
 }
 
-static bool is_idle(const lb_state *state, uint32_t slot, const lb_seat *seat) {
-    return lb_counter_read(lb_in_flight(state, slot)) == lb_counter_read(&seat->others);
-}
-
 void lb_state_leave(lb_state *state, uint32_t slot) {
     lb_seat *seat = lb_seat_of(state, slot);
-    if (is_idle(state, slot, seat)) give_back(state, slot, seat);
+    if (lb_state_is_idle(state, slot, seat)) give_back(state, slot, seat);
     else seat->leaving = true;
 }
 
 /* ---- calls ------------------------------------------------------------------------------------------------------ */
 
-void lb_state_begin(lb_state *state, uint32_t slot) {
-    lb_counter_add(lb_in_flight(state, slot), 1);
-    if (state->row) lb_counter_add(&state->row[lb_seat_of(state, slot)->place], 1);
-}
-
-bool lb_state_let_go(lb_state *state, uint32_t slot, uint32_t generation) {
-    lb_seat *seat = lb_seat_of(state, slot);
-    if (lb_counter_read(&seat->generation) != generation || is_idle(state, slot, seat)) return false;
-    lb_counter_sub(lb_in_flight(state, slot), 1);
-    if (state->row) lb_counter_sub(&state->row[seat->place], 1);
-    return true;
-}
-
 bool lb_state_finish(lb_state *state, uint32_t slot, uint32_t generation) {
     if (!lb_state_let_go(state, slot, generation)) return false;
     lb_seat *seat = lb_seat_of(state, slot);
-    if (seat->leaving && !state->backing && is_idle(state, slot, seat)) give_back(state, slot, seat);
+    if (seat->leaving && !state->backing && lb_state_is_idle(state, slot, seat)) give_back(state, slot, seat);
     return true;
+}
+
+uint32_t lb_state_look_at(lb_state *state, uint32_t slot) {
+    lb_seat *seat = lb_seat_of(state, slot);
+    if (state->backing) {
+        uint32_t others = state->backing->others(state->backing->context, seat->place);
+        lb_counter_add(lb_in_flight(state, slot), others - lb_counter_read(&seat->others)); /* may wrap: a difference */
+        lb_counter_write(&seat->others, others);
+    }
+    return lb_counter_read(lb_in_flight(state, slot));
 }
 
 uint64_t lb_state_look(lb_state *state) {
     uint64_t total = 0;
     for (uint32_t slot = 0; slot < state->n_slots && state->backing; slot++) {
-        lb_seat *seat = lb_seat_of(state, slot);
-        if (!seat->used) continue;
-        uint32_t others = state->backing->others(state->backing->context, seat->place);
-        lb_counter_add(lb_in_flight(state, slot), others - lb_counter_read(&seat->others)); /* may wrap: a difference */
-        lb_counter_write(&seat->others, others);
-        total += others;
+        if (!lb_seat_of(state, slot)->used) continue;
+        (void)lb_state_look_at(state, slot);
+        total += lb_counter_read(&lb_seat_of(state, slot)->others);
     }
     return total;
 }
@@ -194,7 +184,7 @@ uint64_t lb_state_look(lb_state *state) {
 void lb_state_sweep(lb_state *state) {
     for (uint32_t slot = 0; slot < state->n_slots; slot++) {
         lb_seat *seat = lb_seat_of(state, slot);
-        if (seat->leaving && is_idle(state, slot, seat)) give_back(state, slot, seat);
+        if (seat->leaving && lb_state_is_idle(state, slot, seat)) give_back(state, slot, seat);
     }
 }
 

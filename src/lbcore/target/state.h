@@ -90,18 +90,15 @@ lb_status lb_state_take(lb_state *state, const lb_who *who, uint32_t *slot, lb_e
 /* The target is gone: release the slot now, or with its last call if some are open.  Cannot fail. */
 void lb_state_leave(lb_state *state, uint32_t slot);
 
-/* One call more. */
-void lb_state_begin(lb_state *state, uint32_t slot);
-
 /* One call of `generation` ended: the counter goes down, never below 0; a stranger's generation is left alone.
  * True if the call counted. */
 bool lb_state_finish(lb_state *state, uint32_t slot, uint32_t generation);
 
-/* The same from any thread beside the owner's: releases no slot, which the owner's next lb_state_sweep() does. */
-bool lb_state_let_go(lb_state *state, uint32_t slot, uint32_t generation);
-
 /* Where State is shared: look at the calls of the other workers.  Returns how many they are in all. */
 uint64_t lb_state_look(lb_state *state);
+
+/* The same for one slot: its calls, those of all workers. */
+uint32_t lb_state_look_at(lb_state *state, uint32_t slot);
 
 /* Give back what left with calls open and has none any more, where the last call could not do it: State is shared
  * ("load"), or another thread let it go. */
@@ -148,6 +145,28 @@ static inline lb_seat *lb_seat_of(const lb_state *state, uint32_t slot) {
 static inline lb_record *lb_record_of(const lb_state *state, uint32_t slot) {
     uint32_t block = lb_block_of(slot);
     return state->record[block][lb_in_block(slot, block)];
+}
+
+/* True if this worker has no call there. */
+static inline bool lb_state_is_idle(const lb_state *state, uint32_t slot, const lb_seat *seat) {
+    return lb_counter_read(lb_in_flight(state, slot)) == lb_counter_read(&seat->others);
+}
+
+/* One call more; returns the generation that it belongs to. */
+static inline uint32_t lb_state_begin(lb_state *state, uint32_t slot) {
+    const lb_seat *seat = lb_seat_of(state, slot);
+    lb_counter_add(lb_in_flight(state, slot), 1);
+    if (state->row) lb_counter_add(&state->row[seat->place], 1);
+    return lb_counter_read(&seat->generation);
+}
+
+/* As lb_state_finish(), from any thread beside the owner's: releases no slot, which his next lb_state_sweep() does. */
+static inline bool lb_state_let_go(lb_state *state, uint32_t slot, uint32_t generation) {
+    const lb_seat *seat = lb_seat_of(state, slot);
+    if (lb_counter_read(&seat->generation) != generation || lb_state_is_idle(state, slot, seat)) return false;
+    lb_counter_sub(lb_in_flight(state, slot), 1);
+    if (state->row) lb_counter_sub(&state->row[seat->place], 1);
+    return true;
 }
 
 static inline uint32_t lb_generation_of(const lb_state *state, uint32_t slot) {

@@ -8,11 +8,10 @@
 
 void lb_upstream_begin_on(lb_upstream *up, uint32_t member, uint64_t now_ns, lb_call *call) {
     uint32_t slot = up->hot.view->slot[member];
-    lb_state_begin(up->state, slot);
+    (void)lb_upstream_moment(up, now_ns);               /* a release tells no time of its own */
+    uint32_t generation = lb_state_begin(up->state, slot);
     up->in_flight++;
-    *call = (lb_call){
-        .member = member, .slot = slot, .generation = lb_generation_of(up->state, slot), .started_ns = now_ns,
-    };
+    *call = (lb_call){.member = member, .slot = slot, .generation = generation, .started_ns = now_ns};
 }
 
 bool lb_upstream_acquire(lb_upstream *up, uint64_t now_ns, lb_call *call) {

@@ -109,7 +109,8 @@ void lb_upstream_drained(lb_upstream *up, uint32_t slot, uint64_t now_ns) {
     lb_seat *seat = lb_seat_of(up->state, slot);
     if (!seat->used || seat->leaving) return;           /* it was removed: nobody waits for it any more */
     if (seat->drained || !lb_word_read(&lb_record_of(up->state, slot)->drain_until_ns)) return;
-    if (lb_counter_read(lb_in_flight(up->state, slot)) > seat->n_held) return;
+    if (lb_counter_read(lb_in_flight(up->state, slot)) - lb_counter_read(&seat->others) > seat->n_held) return;
+    if (lb_state_look_at(up->state, slot) > seat->n_held) return;       /* another worker has calls */
     seat->drained = true;
     if (up->n_draining) up->n_draining--;
     lb_upstream_tell(up, (lb_event){.kind = LB_EVENT_DRAINED, .slot = slot}, now_ns);

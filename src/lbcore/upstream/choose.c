@@ -46,7 +46,9 @@ static bool is_excluded(const lb_want *want, uint32_t slot) {
 /* How many calls its breaker lets through at a time. */
 static uint32_t trial_calls(const lb_upstream *up, uint32_t slot) {
     const lb_outlier *rule = &up->spec.health.outlier;
-    return lb_outlier_on_trial(rule, lb_record_of(up->state, slot)) ? rule->half_open : LB_NONE;
+    const lb_record *record = lb_record_of(up->state, slot);
+    bool back = !(lb_off_at(record, up->told_ns) & LB_OFF_EJECTED);     /* in panic it serves like the others */
+    return back && lb_outlier_on_trial(rule, record) ? rule->half_open : LB_NONE;
 }
 
 /* What keeps a member out of this group, by its record: in panic health is not believed. */
@@ -245,7 +247,7 @@ static bool is_renewed(lb_upstream *up, const lb_want *want) {
 
 uint32_t lb_upstream_choose(lb_upstream *up, const lb_want *want, uint64_t now_ns) {
     lb_upstream_fire(up, now_ns);
-    if (up->rough) lb_upstream_count_rough(up);
+    if (up->rough) lb_upstream_count_rough(up, now_ns);
     uint32_t member = choose_now(up, want);
     return member == LB_NONE && is_renewed(up, want) ? choose_now(up, want) : member;
 }
@@ -271,7 +273,7 @@ uint32_t lb_upstream_pick_key(lb_upstream *up, const lb_key *key, uint64_t now_n
         if (i != LB_NONE) return lb_view_origin(group->view, i);
     }
     lb_want want = {.key = key};
-    return lb_upstream_choose(up, &want, 0);
+    return lb_upstream_choose(up, &want, now_ns);
 }
 
 uint32_t lb_upstream_candidates(lb_upstream *up, const lb_want *want, uint32_t *out, uint32_t n, uint64_t now_ns) {

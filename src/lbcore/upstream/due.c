@@ -110,7 +110,8 @@ static void roughen(lb_upstream *up) {
 }
 
 /* The clock may stand still, or nobody tells the time. */
-void lb_upstream_count_rough(lb_upstream *up) {
+void lb_upstream_count_rough(lb_upstream *up, uint64_t now_ns) {
+    (void)lb_upstream_moment(up, now_ns);               /* by which records are read */
     if (++up->n_rough <= ROUGH_CHOICES * up->hot.view->n_members) return;
     if (lb_upstream_publish(up, up->told_ns, NULL)) up->n_rough = 0;    /* without memory it is tried again as much later */
 }

@@ -118,6 +118,7 @@ typedef struct lb_picture {
     const lb_members *members;
     lb_scope *scope;
     uint32_t n_scopes;
+    uint64_t made_ns;               /* the moment that it shows */
     uint64_t due_ns;                /* when its weights change by themselves */
     uint64_t seen;                  /* the epoch from which it was made */
     struct lb_picture *next;        /* of the retired ones */
@@ -191,7 +192,7 @@ struct lb_upstream {
     lb_rng chance;                  /* of jitter and of what is carried out by percent: picks do not depend on it */
     uint64_t others;                /* calls of the other workers, over all slots */
     uint32_t n_ejected;             /* members that are ejected */
-    uint32_t n_trials;              /* members whose breaker is half open */
+    uint32_t n_trials;              /* members whose breaker is half open, or will be when they are back */
     uint32_t n_draining;            /* members that drain and still have calls */
     uint32_t n_rough;               /* choices made from the old picture */
     uint64_t told_ns;               /* the latest time told */
@@ -250,7 +251,7 @@ static inline void lb_upstream_stir(lb_upstream *up) { lb_word_add(&up->state->c
 void lb_upstream_tell(lb_upstream *up, lb_event event, uint64_t now_ns);
 
 /* One choice more from a rough picture: after many it is made anew. */
-void lb_upstream_count_rough(lb_upstream *up);
+void lb_upstream_count_rough(lb_upstream *up, uint64_t now_ns);
 
 /* Fire what is due but the picture: for calls that pick nobody.  Returns the time that counts: what was told, or is known. */
 uint64_t lb_upstream_tend(lb_upstream *up, uint64_t now_ns);

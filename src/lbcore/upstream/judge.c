@@ -142,13 +142,13 @@ static bool changes_nothing(const lb_upstream *up, uint32_t slot, const lb_repor
 }
 
 void lb_upstream_report(lb_upstream *up, lb_call *call, const lb_report *report, uint64_t now_ns) {
+    if (!up->spec.policy->observe && changes_nothing(up, call->slot, report)) return;
     const lb_seat *seat = lb_seat_of(up->state, call->slot);
     if (lb_counter_read(&seat->generation) != call->generation || seat->leaving) return;
     now_ns = lb_upstream_tend(up, now_ns);
     lb_verdict verdict = lb_outcome_verdict(&report->outcome);
     if (verdict == LB_FAILURE || (verdict == LB_SUCCESS && up->spec.policy->observe))
         learn(up, call, verdict == LB_FAILURE, report->latency_ns, now_ns);
-    if (changes_nothing(up, call->slot, report)) return;
     detect(up, call->slot, &report->outcome, now_ns);
     if (is_counted(&up->spec.health.passive))
         count(up, call->slot, &up->spec.health.passive, &report->outcome, now_ns);

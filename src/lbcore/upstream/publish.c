@@ -41,6 +41,7 @@ void lb_picture_free(const lb_upstream *up, lb_picture *picture) {
 lb_status lb_picture_finish(lb_upstream *up, lb_picture *picture, const uint32_t *old_index, uint64_t now_ns,
                             lb_error *err) {
     picture->seen = lb_word_read(up->hot.epoch);
+    picture->made_ns = now_ns;
     picture->due_ns = lb_weigh(up, picture->view, picture->members, now_ns);
     lb_view_close(picture->view);
     return lb_scopes_new(up, picture, up->picture, old_index, err);

@@ -70,7 +70,7 @@ static lb_status new_view(frame *f, lb_group *group, lb_error *err) {
 }
 
 static uint32_t off_of(const frame *f, const lb_view *view, uint32_t i) {
-    return lb_record_off(lb_record_of(f->up->state, view->slot[i]));
+    return lb_off_at(lb_record_of(f->up->state, view->slot[i]), f->picture->made_ns);
 }
 
 static void panic(const frame *f, lb_view *view, uint32_t priority) {
@@ -89,7 +89,8 @@ static uint64_t badness(const frame *f, const lb_view *view, uint32_t i) {
     uint32_t off = off_of(f, view, i);
     if (view->full[i] == 0 || (off & (LB_OFF_DRAINING | LB_OFF_DISABLED))) return LB_NEVER;
     if (off & LB_OFF_UNHEALTHY) return LB_NEVER - 1;
-    uint64_t ejected_ns = lb_word_read(&record->ejected_until_ns), held_ns = lb_word_read(&record->held_until_ns);
+    uint64_t ejected_ns = off & LB_OFF_EJECTED ? lb_word_read(&record->ejected_until_ns) : 0;
+    uint64_t held_ns = off & LB_OFF_HELD ? lb_word_read(&record->held_until_ns) : 0;
     return ejected_ns > held_ns ? ejected_ns : held_ns;
 }
 
@@ -297,22 +298,32 @@ static lb_status build_group(frame *f, lb_scope *scope, lb_group *group, lb_erro
     return build_policy(f, scope, group, err);
 }
 
-static lb_status build_scope(frame *f, lb_scope *scope, lb_error *err) {
+/* Who is in it, and what it was in the old picture. */
+static void enter(frame *f, const lb_scope *scope) {
+    const lb_members *members = f->picture->members;
     f->old_scope = NULL;
     for (uint32_t s = 0; f->old && s < (scope->subset ? f->old->n_scopes : 1); s++)
         if (f->old->scope[s].subset == scope->subset) f->old_scope = &f->old->scope[s];
     f->n = 0;
-    const lb_members *members = f->picture->members;
     for (uint32_t i = 0; i < members->n; i++)
         if (!scope->subset || lb_members_has(members, i, scope->subset->label, scope->subset->n)) f->part[f->n++] = i;
     f->empty = is_empty(f, f->picture->view);
-    bool rescue = f->empty && f->up->spec.when_empty == LB_EMPTY_LEAST_BAD;
-    if (rescue) serve_least_bad(f, f->picture->view);
+}
+
+static lb_status build_groups(frame *f, lb_scope *scope, lb_error *err) {
     lb_status status = list_groups(f, scope, err);
     for (uint32_t g = 0; g < scope->n_groups && !status; g++) status = build_group(f, scope, &scope->group[g], err);
     if (!status && scope->n_groups > 1 && !is_keyed(f)) status = build_schedule(f, scope, err);
-    for (uint32_t k = 0; k < f->n && rescue && scope->subset; k++)
-        f->picture->view->weight[f->part[k]] = 0;       /* the other scopes are made from the same View */
+    return status;
+}
+
+/* The other scopes are made from the same View: what a subset's emptiness gave its members is theirs alone. */
+static lb_status build_scope(frame *f, lb_scope *scope, lb_error *err) {
+    enter(f, scope);
+    bool rescue = f->empty && f->up->spec.when_empty == LB_EMPTY_LEAST_BAD;
+    if (rescue) serve_least_bad(f, f->picture->view);
+    lb_status status = build_groups(f, scope, err);
+    for (uint32_t k = 0; k < f->n && rescue && scope->subset; k++) f->picture->view->weight[f->part[k]] = 0;
     return status;
 }
 

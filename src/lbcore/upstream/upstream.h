@@ -10,7 +10,9 @@
  *         targets.  The next pick makes the picture anew.  With many targets it does so at most every so often
  *         (due.c), and until then passes over who is out.
  * Time    every call that may depend on it takes now_ns (monotonic) and first fires what is due, if
- *         now_ns >= lb_upstream_due(), or the picture is old.  A caller that passes 0 tells no time.
+ *         now_ns >= lb_upstream_due().  A new picture, for one that is due or old, is made by calls that pick, advance,
+ *         or change the list or a weight; never by reports, checks and changes of health: these allocate nothing but the
+ *         first event, and what an interval's end works with.  A caller that passes 0 tells no time.
  * Events  what happened to targets goes to a queue of the last 256; what it had to drop is counted.
  * Keeps   the same calls with the same arguments give the same picks.  One caller at a time (the binding's
  *         GIL), but for what says otherwise; in-flight counters may be read by anyone.
@@ -269,7 +271,7 @@ typedef struct lb_report {
     uint64_t pause_ns;              /* that the target asks for; 0: none */
 } lb_report;
 
-/* The verdict on the call's target (it may be out by it); releases nothing, allocates nothing but the first event.  A stale
+/* The verdict on the call's target (it may be out by it); releases nothing, makes no picture.  A stale
  * generation is ignored. */
 void lb_upstream_report(lb_upstream *up, lb_call *call, const lb_report *report, uint64_t now_ns);
 
