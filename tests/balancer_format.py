@@ -8,9 +8,9 @@ until it is there.
 """
 
 import lbcore
-from lbcore.config import dialects
+from lbcore.config import kong_health
 from lbcore.config.jsontext import document
-from lbcore.config.plain import Unreadable, shown
+from lbcore.config.plain import Unreadable, shown, written
 from lbcore.config.short import is_address
 
 POLICIES = {
@@ -35,7 +35,7 @@ PARAMETERS = {  # of a policy; one that has no such parameter refuses it
 }
 SLOW_START = {"slow_start_window": "window", "slow_start_aggression": "aggression"}
 SLOW_START_WINDOW = 30.0  # where only the aggression is given
-KONGS = {"healthchecks": "upstreams"}  # judged by Kong's dialect: the object they belong to
+KONGS = {"healthchecks"}  # read as Kong's configuration is
 KEY = {"hash_on", "hash_on_header"}
 LATER = {"panic_threshold", "retry_budget"}  # no case has them
 KEYS = {"policy", "targets", "targets_generate", *PARAMETERS, *SLOW_START, *KONGS, *KEY, *LATER, "retries"}
@@ -63,9 +63,8 @@ def load(body):
         if key in LATER:
             raise NotYet(key)
     chosen = policy(body)
-    check_kongs(body)
     key_source(body)
-    up = lbcore.Upstream("u", targets(body), chosen, **slow_start(body))
+    up = lbcore.Upstream("u", targets(body), chosen, **health(body), **slow_start(body))
     if "retries" in body:
         with_name("retries", up.attempts, "key" if up.policy.keyed else None, n=body["retries"])
     return up
@@ -131,17 +130,14 @@ def slow_start(body):
     return {"slow_start": made(**{"window": SLOW_START_WINDOW, **settings})}
 
 
-def check_kongs(body):
-    """Kong's keys are judged by Kong's dialect; what they say is not applied here."""
-    given = {"upstreams": {"name": "u"}, "services": {"name": "s", "host": "u"}}
-    used = [key for key in KONGS if key in body]
-    if not used:
-        return
-    if not any(dialect.claims({"_format_version": "3.0"}) for dialect in dialects()):
-        raise NotYet(f"Kong's dialect, for {' and '.join(used)}")
-    for key in used:
-        given[KONGS[key]][key] = body[key]
-    lbcore.load({"_format_version": "3.0", **{kind: [one] for kind, one in given.items()}}, strict=True)
+def health(body):
+    """Kong's healthchecks, as keyword arguments."""
+    if "healthchecks" not in body:
+        return {}
+    made, faults = kong_health.read(body["healthchecks"])
+    if faults:
+        raise lbcore.ConfigError(written(("healthchecks", *faults[0].path)), faults[0].reason)
+    return {"health": made}
 
 
 def with_name(field, make, *args, **kwargs):

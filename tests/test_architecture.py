@@ -39,7 +39,7 @@ PYTHON_ARROWS = {
     "keys": {"_core", "errors"},
     "moves": {"_core"},
     # The engine in several files; the arrows back to it are of types alone.
-    "engine": {"_core", "difference", "errors", "keys", "moves", "options", "plan", "reloading"},
+    "engine": {"_core", "difference", "errors", "healthrules", "keys", "moves", "options", "plan", "reloading"},
     "plan": {"_core", "engine", "errors", "keys"},
     "difference": {"_core", "engine", "plan"},
     "reloading": {"_core", "engine", "errors"},

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from adapters.rig import address_of, get, on_loop, read_response, until
+from adapters.rig import OK, address_of, closed_port, get, on_loop, read_response, target, until
 from lbcore.testing import http_target, tcp_target, udp_target
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -340,3 +340,75 @@ async def test_the_demonstration(taken):
     if taken:
         assert "HTTP port 8080 is in use" in text
         assert "taking ports of 127.0.0.1" in text
+
+
+CHECKED = """\
+lbcore: 1
+listeners: {{web: {{protocol: http, port: 80}}}}
+upstreams:
+  app:
+    targets: ["{address}"]
+    health: {{outlier: none, active: {{{checks}}}}}
+  more: {{targets: {more}, health: {{active: {{healthy_interval: 0.05, unhealthy_tcp_failures: 9}}}}}}
+routes: [{{name: all, backends: [app]}}, {{name: more, path: /more, backends: [more]}}]
+"""
+OFTEN = """timeout: 5, healthy_interval: 0.05, unhealthy_interval: 0.05, jitter: 0, healthy_successes: 1,
+      unhealthy_tcp_failures: 2"""
+
+
+@on_loop
+async def test_active_checks_take_a_target_out_and_bring_it_back(tmp_path):
+    """And a reload's new targets are probed; the log says what happens to them."""
+    file = tmp_path / "lb.yaml"
+
+    def write(address, more):
+        (tmp_path / "new").write_text(CHECKED.format(address=address, checks=OFTEN, more=json.dumps(more)))
+        os.replace(tmp_path / "new", file)
+
+    async with http_target("up") as address:
+        port = int(address.rpartition(":")[2])
+    write(address, [])
+    async with serve("-f", file, "--port-map", "80=0") as program, target(OK) as other:
+        web = (await program.started()).ports["HTTP"]
+        await program.logged(f"app: {address} unhealthy")
+        answer = await get(web)
+        assert (answer.status, "retry-after" in answer.headers) == (503, False)  # nobody knows when
+        async with http_target("up", port=port):
+            await program.logged(f"app: {address} healthy")
+            assert (await get(web)).body == b"up"
+            write(address, [other.address])
+            await program.logged("reload: 0 added, 0 removed, 1 changed")
+            await until(lambda: len(other) > 1, "probes of the new target")
+            assert other[0].startswith(b"GET / HTTP/1.1\r\n")
+            assert (await get(web)).body == b"up"
+        program.log = ""
+        await program.logged(f"app: {address} unhealthy")
+        program.process.send_signal(signal.SIGTERM)
+        assert await program.process.wait() == 0
+    assert "Traceback" not in program.log and "never retrieved" not in program.log
+
+
+@on_loop
+async def test_pauses_and_ejections_are_logged_with_their_reason(tmp_path):
+    async with target(b"HTTP/1.1 503 X\r\nRetry-After: 40\r\nContent-Length: 0\r\n\r\n") as busy:
+        text = CHECKED.format(address=busy.address, checks="", more=json.dumps([closed_port()]))
+        (tmp_path / "lb.yaml").write_text(text.replace("healthy_interval: 0.05, ", ""))
+        async with serve("-f", tmp_path / "lb.yaml", "--port-map", "80=0") as program:
+            web = (await program.started()).ports["HTTP"]
+            answers = [await get(web) for _ in range(2)]
+            assert [(a.status, a.headers["retry-after"]) for a in answers] == [(503, "40")] * 2
+            assert len(busy) == 1
+            assert [(await get(web, "/more")).status for _ in range(4)] == [502, 502, 502, 503]
+            await program.logged(f"app: {busy.address} held for 40 s (status 503)")
+            await program.logged("ejected for 10 s (3 x consecutive_local_origin_failure)")
+
+
+@on_loop
+async def test_checks_that_cannot_be_made_are_an_error_of_the_start(tmp_path):
+    """The program does not begin to serve."""
+    checks = "healthy_interval: 1, timeout: 0"
+    (tmp_path / "lb.yaml").write_text(CHECKED.format(address="127.0.0.1:1", checks=checks, more="[]"))
+    async with serve("-f", tmp_path / "lb.yaml", "--port-map", "80=0") as program:
+        assert await program.process.stdout.read() == b""
+        assert await program.process.wait() == 1
+    assert "app.health.active.timeout: 0.0 is not a time in which a probe could end" in program.log

@@ -22,6 +22,10 @@ from lbcore.difference import Changes as Changes
 from lbcore.difference import Merger
 from lbcore.difference import TargetChanges as TargetChanges
 from lbcore.errors import LbcoreError, Problem
+from lbcore.healthrules import ActiveChecks as ActiveChecks
+from lbcore.healthrules import Health as Health
+from lbcore.healthrules import Outlier as Outlier
+from lbcore.healthrules import PassiveChecks as PassiveChecks
 from lbcore.keys import KeySource as KeySource
 from lbcore.moves import share_moved
 from lbcore.options import Levels as Levels
@@ -62,6 +66,8 @@ class UpstreamSpec:
     limits: Limits | None = None
     levels: Levels | None = None
     slow_start: SlowStart | None = None
+    health: Health | Literal["passive"] | None = "passive"
+    when_empty: Literal["fail", "panic", "least_bad"] = "fail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +216,8 @@ def upstream_of(spec: UpstreamSpec, yielder: Yielder | None = None) -> Upstream:
         limits=spec.limits,
         levels=spec.levels,
         slow_start=spec.slow_start,
+        health=spec.health,
+        when_empty=spec.when_empty,
     )
 
 

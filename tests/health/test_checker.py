@@ -120,10 +120,8 @@ def test_without_a_loop_it_says_what_to_do():
 
 @pytest.mark.parametrize("thread", [True, False])
 def test_what_cannot_be_checked_is_refused_at_the_start(thread):
-    engine = FakeEngine(
-        upstream("127.0.0.1:1"), upstream("127.0.0.1:1", name="bad", type="http", http_path="x")
-    )
-    with pytest.raises(ConfigError, match=r"bad\.health\.active\.http_path"):
+    engine = FakeEngine(upstream("127.0.0.1:1"), upstream("127.0.0.1:1", name="bad", timeout=0.0))
+    with pytest.raises(ConfigError, match=r"bad\.health\.active\.timeout"):
         lbcore.health.start(engine, thread=thread)
     assert not our_threads()
 

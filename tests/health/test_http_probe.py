@@ -104,7 +104,8 @@ def test_the_default_port_is_not_in_the_host():
     ],
 )
 def test_what_cannot_be_sent_is_refused_at_once(field, settings):
-    with pytest.raises(ConfigError, match=rf"^api\.health\.active\.{field}: "):
+    """By the checks themselves, or by the prober, which names the upstream, too."""
+    with pytest.raises(ConfigError, match=rf"^(api\.)?health\.active\.{field}(\[.*\])?: "):
         Prober(FakeUpstream([], checks()), checks(**{"type": "http", **settings}), tls_context, Resolver())
 
 

@@ -1,4 +1,4 @@
-"""Whose fault an error is."""
+"""Whose fault an error is: a call takes every OSError for the target's, and some are ours."""
 
 from __future__ import annotations
 

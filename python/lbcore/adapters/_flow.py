@@ -35,12 +35,17 @@ def send(transport: asyncio.DatagramTransport, data: bytes, to: Address | None, 
 
 
 class Flow(asyncio.DatagramProtocol):
-    """``call`` None: the flow's datagrams are dropped.  ``seen`` is when it was last not idle."""
+    """``call`` None: the flow's datagrams are dropped.  ``seen`` is when it was last not idle.
+
+    A flow that was answered is a success, with the time until the first answer as latency.  One that never was says
+    nothing of its target: its protocol may have no answers.
+    """
 
     def __init__(self, flows: Flows, client: Address, call: Call | None, now: float) -> None:
         self.client = client
         self.call = call
-        self.seen = now
+        self.seen = self._began = now
+        self._latency: float | None = None  # until the first answer
         self._flows = flows
         self._transport: asyncio.DatagramTransport | None = None
         self._waiting: list[bytes] = []
@@ -77,6 +82,8 @@ class Flow(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, source: Address) -> None:
         """A datagram of the target."""
         self._flows.touched(self)
+        if self._latency is None:
+            self._latency = max(0.0, self.seen - self._began)
         self._flows.answer(data, self.client)
 
     def error_received(self, error: OSError) -> None:  # type: ignore[override]
@@ -84,12 +91,13 @@ class Flow(asyncio.DatagramProtocol):
         self.end(blame(error))
 
     def end(self, error: BaseException | None = None) -> None:
-        """Close the flow; its call is done, well unless ``error`` says otherwise."""
+        """Close the flow; its call is done, well if it was answered and ``error`` does not say otherwise."""
         self._flows.ended(self)
         if self._transport is not None:
             self._transport.close()
         elif self._opening is not None:
             self._opening.cancel()
-            error = error or asyncio.CancelledError()  # nothing was sent, so nothing is known
+        if self._latency is None:
+            error = error or asyncio.CancelledError()
         if self.call is not None:
-            self.call.done(error=error)
+            self.call.done(error=error, latency=self._latency)

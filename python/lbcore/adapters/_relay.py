@@ -4,6 +4,10 @@ Bodies stream in both directions, one chunk at a time, each at the pace of its s
 acquired for the request is done exactly once, when the response's *body* has ended: a success, or a failure where the
 target is to blame.  A client that goes away or falls asleep, and a shortage on this machine, speak neither for nor
 against the target.  A session that began with the call is handed out in the response's head.
+
+The call is told the response's status, its Retry-After, and as latency the time from the request's end to the
+response's head: what a slow client adds is not the target's.  A response that breaks off counts as a connection error,
+whatever its status was, and not as an answer.
 """
 
 from __future__ import annotations
@@ -108,7 +112,7 @@ async def relay(
         if outcome is error:
             raise
         raise outcome from error
-    call.done(status=status)
+    call.done(status=status, latency=exchange.latency, retry_after=exchange.retry_after)
 
 
 class _Exchange:
@@ -123,6 +127,9 @@ class _Exchange:
         self.body_waits = False  # for the client to send more
         self.reply_waits = False  # for the client to take more
         self.client_error: BaseException | None = None
+        self.asked = asyncio.get_running_loop().time()  # when the target was last handed something
+        self.latency = 0.0
+        self.retry_after: str | None = None
 
     async def run(self, session: aiohttp.ClientSession, call: Call, request: Request) -> int:
         """The response's status, when its body has been handed over."""
@@ -139,6 +146,8 @@ class _Exchange:
         async with session.request(
             request.method, url, headers=headers, data=body, expect100=expects, allow_redirects=False
         ) as response:
+            self.latency = asyncio.get_running_loop().time() - self.asked
+            self.retry_after = response.headers.get("Retry-After")
             if not 200 <= response.status <= 599:
                 raise ConnectionError(
                     f"{target.address} answered {response.status}, which is no final status"
@@ -161,6 +170,7 @@ class _Exchange:
                 self.body_waits = False
                 self._moved()
                 yield chunk
+                self.asked = asyncio.get_running_loop().time()
                 self._moved()
                 self.body_waits = True
         except Exception as error:

@@ -23,6 +23,8 @@ service.  SIGTERM and SIGINT stop: requests in flight are finished, a second sig
 Time-outs in seconds: connect 5, idle 60 (no byte in either direction; TCP and UDP too), a request's header 10,
 between two requests of a connection 75, total none.
 
+Upstreams with active checks are probed.  The log says what happens to targets.
+
 Clients' X-Forwarded-For, -Proto and -Host are appended to.  WebSocket is not passed on (501).
 """
 
@@ -66,8 +68,9 @@ def run(args: argparse.Namespace) -> int:
 
         sources = [str(name) for name in args.file]
         seen = stamps(sources)
+        engine = _load(sources)
         supervisor = Supervisor(
-            _load(sources),
+            engine,
             address=args.listen,
             ports=dict(args.port_map),
             files=None if "-" in sources else sources,
@@ -75,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
             drain=args.drain,
             say=say,
         )
-        return asyncio.run(_serve(supervisor, say))
+        return asyncio.run(_checked(engine, supervisor, say))
     except (LbcoreError, ImportError, OSError) as error:
         log.error("%s", error)
         return 1
@@ -90,6 +93,14 @@ def _load(sources: list[str]) -> Any:
     if not engine.listeners:
         raise LbcoreError("the configuration has no listener: there is nothing to serve")
     return engine
+
+
+async def _checked(engine: Any, supervisor: Any, say: Any) -> int:
+    """Serve, and probe the targets of upstreams that have active checks: what cannot be probed is not served."""
+    from lbcore import health
+
+    async with health.start(engine):
+        return await _serve(supervisor, say)
 
 
 async def _serve(supervisor: Any, say: Any) -> int:

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
+from lbcore._core import Event
 from lbcore.adapters.datagram import DatagramProxy
 from lbcore.adapters.http import HttpProxy
 from lbcore.adapters.stream import StreamProxy
@@ -163,6 +164,7 @@ class Supervisor:
             await asyncio.gather(*map(self._end, self._proxies.values()), *self._retiring)
             self._proxies.clear()
             self._sockets.clear()
+        self._log_events()
 
     def hurry(self) -> None:
         """Do not wait for what is in flight."""
@@ -219,8 +221,16 @@ class Supervisor:
     def _log_events(self) -> None:
         for upstream in self._engine.upstreams.values():
             for event in upstream.events():
-                address = event.target.address if event.target else "a removed target"
-                log.info("%s: %s %s", event.upstream, address, event.kind)
+                log.info("%s", told(event))
+
+
+def told(event: Event) -> str:
+    """An event in words: ``api: 10.0.0.1:80 ejected for 10 s (3 x consecutive_local_origin_failure)``."""
+    target = event.target.address if event.target else "a removed target"
+    lasts = "" if event.until is None else f" for {event.until - event.at:g} s"
+    times = f"{event.failures} x " if event.failures > 1 else ""
+    why = f"{times}{event.cause}" if event.cause else f"status {event.status}" if event.status else ""
+    return f"{event.upstream}: {target} {event.kind}{lasts}" + (f" ({why})" if why else "")
 
 
 def stamps(files: Iterable[str]) -> dict[str, Stamp]:

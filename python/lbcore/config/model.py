@@ -387,7 +387,7 @@ class ShortTarget(Strict):
     priority: Annotated[int, Meta(ge=0, le=127)] = 0
 
 
-# What is absent has the default of lbcore.options; the ranges are those of lbcore.options.
+# What is absent has the default of lbcore.options and lbcore.healthrules; the ranges are theirs.
 
 
 class ShortLimits(Strict):
@@ -416,6 +416,80 @@ class ShortSlowStart(Strict):
     min_percent: Annotated[float, Meta(ge=0, le=100)] | None = None
 
 
+Streak = Annotated[int, Meta(ge=0, le=2**20 - 1)]
+Hosts = Annotated[int, Meta(ge=0, le=2**20)]
+Percent = Annotated[int, Meta(ge=0, le=100)]
+Count = Annotated[int, Meta(ge=0, le=255)]
+Interval = Annotated[float, Meta(ge=0, le=65535)]
+Long = Annotated[float, Meta(ge=0.001, le=86400)]
+Statuses = Annotated[tuple[Annotated[int, Meta(ge=100, le=599)], ...], Meta(max_length=500)]
+
+
+class ShortOutlier(Strict):
+    consecutive_5xx: Streak | None = None
+    consecutive_gateway_failure: Streak | None = None
+    consecutive_local_origin_failure: Streak | None = None
+    split_external_local_origin_errors: bool | None = None
+    interval: Long | None = None
+    base_ejection_time: Long | None = None
+    max_ejection_time: Long | None = None
+    max_ejection_time_jitter: Annotated[float, Meta(ge=0, le=86400)] | None = None
+    max_ejection_percent: Percent | None = None
+    always_eject_one_host: bool | None = None
+    enforcing_consecutive_5xx: Percent | None = None
+    enforcing_consecutive_gateway_failure: Percent | None = None
+    enforcing_consecutive_local_origin_failure: Percent | None = None
+    enforcing_success_rate: Percent | None = None
+    enforcing_failure_percentage: Percent | None = None
+    success_rate_minimum_hosts: Hosts | None = None
+    success_rate_request_volume: Streak | None = None
+    success_rate_stdev_factor: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+    failure_percentage_threshold: Percent | None = None
+    failure_percentage_minimum_hosts: Hosts | None = None
+    failure_percentage_request_volume: Streak | None = None
+    half_open: Streak | None = None
+    half_open_successes: Annotated[int, Meta(ge=1, le=2**20 - 1)] | None = None
+
+
+class ShortCounts(Strict):
+    healthy_http_statuses: Statuses | None = None
+    healthy_successes: Count | None = None
+    unhealthy_http_statuses: Statuses | None = None
+    unhealthy_http_failures: Count | None = None
+    unhealthy_tcp_failures: Count | None = None
+    unhealthy_timeouts: Count | None = None
+
+
+class ShortPassive(ShortCounts):
+    pass
+
+
+class ShortActive(ShortCounts):
+    type: Literal["http", "https", "tcp", "grpc", "grpcs"] | None = None
+    timeout: Interval | None = None
+    concurrency: Annotated[int, Meta(ge=1, le=2**31)] | None = None
+    jitter: Annotated[float, Meta(ge=0, le=1)] | None = None
+    http_path: Annotated[str, Meta(max_length=4096, pattern=r"^/[!-~]*\Z",
+                                   description="a path: / and visible ASCII characters")] | None = None  # fmt: skip
+    http_method: AnyMethod | None = None
+    headers: dict[HeaderName, HeaderValue] | None = None
+    body_match: Annotated[str, Meta(min_length=1, max_length=4096)] | None = None
+    https_sni: PreciseHostname | None = None
+    https_verify_certificate: bool | None = None
+    grpc_service: Annotated[str, Meta(max_length=1024)] | None = None
+    port: Port | None = None
+    healthy_interval: Interval | None = None
+    unhealthy_interval: Interval | None = None
+
+
+class ShortHealth(Strict):
+    outlier: Literal["none"] | ShortOutlier | None = None
+    passive: ShortPassive | None = None
+    active: ShortActive | None = None
+    threshold: Annotated[float, Meta(ge=0, le=100)] | None = None
+    max_hold: Annotated[float, Meta(ge=0, le=86400)] | None = None
+
+
 class ShortUpstream(Strict):
     targets: tuple[Address | ShortTarget, ...] = ()
     policy: str | dict[str, Any] = "round_robin"
@@ -423,6 +497,8 @@ class ShortUpstream(Strict):
     limits: ShortLimits | None = None
     levels: ShortLevels | None = None
     slow_start: ShortSlowStart | None = None
+    health: Literal["passive", "none"] | ShortHealth | None = None
+    when_empty: Literal["fail", "panic", "least_bad"] = "fail"
 
 
 class ShortBackend(Strict):

@@ -5,6 +5,7 @@ dict with text keys, list, str, int, float, bool, None; nested at most 100 deep;
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Any
 
@@ -14,6 +15,8 @@ MAX_SHOWN = 80
 MAX_NODES = 5_000_000  # of data that Python gives: the same object at many places is a bomb, too
 
 Path = tuple[str | int, ...]
+
+_PLACE = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 
 class Unreadable(Exception):
@@ -56,6 +59,11 @@ def written(path: Path) -> str:
         else:
             parts.append(f"[{shown(part)}]")
     return "".join(parts).removeprefix(".")
+
+
+def parts(field: str) -> Path:
+    """The path of a field as an option's error names it: ``targets[1].weight``, ``headers['x']``."""
+    return tuple(int(index) if index else name.strip("'\"") for name, index in _PLACE.findall(field))
 
 
 def plain(value: Any) -> Any:

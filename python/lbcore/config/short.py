@@ -9,24 +9,28 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from lbcore.config import model, validate
 from lbcore.config.attach import hostnames_served
 from lbcore.config.draft import Draft
-from lbcore.config.plain import Path, cut, shown
+from lbcore.config.plain import Path, cut, parts, shown
 from lbcore.config.problems import Document
 from lbcore.config.routes import canonical_path
 from lbcore.engine import (
+    ActiveChecks,
     BackendSpec,
+    Health,
     KeySource,
     KeySpec,
     Levels,
     Limits,
     ListenerSpec,
     MatchSpec,
+    Outlier,
+    PassiveChecks,
     RuleSpec,
     SlowStart,
     StreamSpec,
@@ -40,7 +44,6 @@ from lbcore.errors import ConfigError
 NAME = "lbcore's short form (lbcore: 1)"
 MAX_PATH = 65535
 HOST = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
-PLACE = re.compile(r"([^.\[\]]+)|\[(\d+)\]")  # a part of a field such as targets[1].weight
 HTTP_ONLY = ("hosts", "path", "path_type", "methods", "headers", "query")
 
 _Options = TypeVar("_Options")
@@ -131,6 +134,8 @@ class _Form:
                 self._options(document, (*path, "limits"), one.limits, Limits),
                 self._levels(document, (*path, "levels"), one.levels),
                 self._options(document, (*path, "slow_start"), one.slow_start, SlowStart),
+                self._health(document, (*path, "health"), one.health),
+                one.when_empty,
             )
             is_known = self.draft.known.get(name) == self.upstreams[name]
             if len(self.draft.problems) == n_problems and not is_known:
@@ -142,23 +147,42 @@ class _Form:
             upstream_of(spec)
         except ConfigError as error:
             field = error.problems[0].field
-            parts = tuple(int(index) if index else name for name, index in PLACE.findall(field))
+            at = parts(field)
             if field in policy(spec.policy).params:
-                parts = ("policy", field)
-            self.wrong(document, (*path, *parts), error.problems[0].reason)
+                at = ("policy", field)
+            self.wrong(document, (*path, *at), error.problems[0].reason)
 
     def _options(
         self, document: Document, path: Path, given: msgspec.Struct | None, make: Callable[..., _Options]
     ) -> _Options | None:
         """One of lbcore.options: what is given, and its own defaults."""
-        if given is None:
-            return None
-        values = {name: getattr(given, name) for name in given.__struct_fields__}
+        return None if given is None else self._made(document, path, _given(given), make)
+
+    def _made(
+        self, document: Document, path: Path, given: dict[str, Any], make: Callable[..., _Options]
+    ) -> _Options | None:
         try:
-            return make(**{name: value for name, value in values.items() if value is not None})
+            return make(**given)
         except ConfigError as error:  # what ranges do not say, such as .nan
-            self.wrong(document, (*path, error.problems[0].field.split(".")[1]), error.problems[0].reason)
+            field = parts(error.problems[0].field)
+            at = next((field[i:] for i, part in enumerate(field) if part in given), field[-1:])
+            self.wrong(document, (*path, *at), error.problems[0].reason)
             return None
+
+    def _health(
+        self, document: Document, path: Path, given: str | model.ShortHealth | None
+    ) -> Health | Literal["passive"] | None:
+        """ "none" is off, for all or for outlier detection: a null is as good as absent, here as everywhere."""
+        if given is None or given == "passive":
+            return "passive"
+        if isinstance(given, str):
+            return None
+        rules: dict[str, Any] = _given(given)
+        for name, make in (("outlier", Outlier), ("passive", PassiveChecks), ("active", ActiveChecks)):
+            rule = rules.get(name)
+            if rule is not None:
+                rules[name] = None if rule == "none" else self._options(document, (*path, name), rule, make)
+        return self._made(document, path, rules, Health)
 
     def _levels(self, document: Document, path: Path, given: model.ShortLevels | None) -> Levels | None:
         if given is None:
@@ -337,6 +361,12 @@ class _Form:
         except ValueError as error:
             self.wrong(document, path, str(error))
             return "/"
+
+
+def _given(options: msgspec.Struct) -> dict[str, Any]:
+    """What is there; the rest has the defaults of what is made of it."""
+    values = {name: getattr(options, name) for name in options.__struct_fields__}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _refusal(name: str, params: dict[str, Any]) -> tuple[str, str] | None:

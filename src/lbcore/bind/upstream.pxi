@@ -279,6 +279,8 @@ cdef class Upstream:
             return "weight 0"
         if t.state != "healthy":
             return t.state
+        if lb_upstream_view(self.ptr).n_usable == 0:
+            return "below the threshold"        # of the health: too little weight is available
         return "passed over" if lb_upstream_view(self.ptr).weight[t.index] else "not its priority's turn"
 
     # ---- changes --------------------------------------------------------------------------------------------

@@ -177,4 +177,20 @@ lb_status lb_upstream_advance(lb_upstream *up, uint64_t now_ns, lb_error *err) {
 
 uint64_t lb_upstream_due(const lb_upstream *up) { return up->hot.due_ns; }
 
-uint64_t lb_upstream_back_ns(const lb_upstream *up) { return up->picture_due_ns; }
+/* 0: it is not out.  Who is unhealthy, draining or disabled does not come back by itself; who is ejected and held comes
+ * back when both are over. */
+static uint64_t comes_back_ns(const lb_record *record) {
+    if (lb_record_off(record) & ~(uint32_t)(LB_OFF_EJECTED | LB_OFF_HELD)) return LB_NEVER;
+    uint64_t ejected_ns = lb_word_read(&record->ejected_until_ns), held_ns = lb_word_read(&record->held_until_ns);
+    return ejected_ns > held_ns ? ejected_ns : held_ns;
+}
+
+uint64_t lb_upstream_back_ns(const lb_upstream *up) {
+    const lb_view *view = up->hot.view;
+    uint64_t first_ns = LB_NEVER;
+    for (uint32_t i = 0; i < view->n_members; i++) {
+        uint64_t at_ns = view->full[i] ? comes_back_ns(lb_record_of(up->state, view->slot[i])) : 0;
+        if (at_ns) first_ns = earlier(first_ns, at_ns);
+    }
+    return first_ns;
+}

@@ -294,6 +294,9 @@ void lb_picture_show(lb_upstream *up, lb_picture *picture, lb_members *gone, uin
 /* A new picture of the same members: after a change of weights or records, or when something is due. */
 lb_status lb_upstream_publish(lb_upstream *up, uint64_t now_ns, lb_error *err);
 
+/* Put a target whose ejection is over at now_ns back. */
+void lb_end_ejection(lb_upstream *up, uint32_t slot, uint64_t now_ns);
+
 void lb_upstream_set_due(lb_upstream *up);                             /* hot.due_ns from its three sources */
 
 static inline bool lb_upstream_is_due(const lb_upstream *up, uint64_t now_ns) {

@@ -96,13 +96,15 @@ typedef struct bench {              /* what the end of an interval works with */
     uint64_t *scratch;
 } bench;
 
+/* Whose ejection is over is back first: it leaves room, and is judged like the others, as in Envoy. */
 static void judge_all(lb_upstream *up, const bench *b, uint64_t now_ns) {
     const lb_view *view = up->hot.view;
     const lb_teller by = {up, NULL, up->picture};
     uint32_t n_ejected = 0;
     for (uint32_t i = 0; i < view->n_members; i++) {
         b->record[i] = lb_record_of(up->state, view->slot[i]);
-        n_ejected += (lb_off_at(b->record[i], now_ns) & LB_OFF_EJECTED) != 0;       /* who is back by now leaves room */
+        lb_end_ejection(up, view->slot[i], now_ns);
+        n_ejected += (lb_record_off(b->record[i]) & LB_OFF_EJECTED) != 0;
     }
     lb_counter_write(&up->n_ejected, n_ejected);
     (void)lb_outlier_judge(&up->spec.health.outlier, b->record, view->n_members, b->scratch, b->asked, now_ns);

@@ -52,8 +52,8 @@ lb_status lb_picture_finish(lb_upstream *up, lb_picture *picture, const uint32_t
 
 /* ---- taking stock ----------------------------------------------------------------------------------------------- */
 
-static void end_ejection(lb_upstream *up, uint32_t slot, lb_record *record, uint64_t now_ns) {
-    if (!lb_outlier_recover(record, now_ns, false)) return;
+void lb_end_ejection(lb_upstream *up, uint32_t slot, uint64_t now_ns) {
+    if (!lb_outlier_recover(lb_record_of(up->state, slot), now_ns, false)) return;
     lb_upstream_tell(up, (lb_event){.kind = LB_EVENT_RECOVERED, .slot = slot}, now_ns);
 }
 
@@ -70,7 +70,7 @@ static void take_stock(lb_upstream *up, uint64_t now_ns) {
         uint32_t slot = view->slot[i];
         lb_record *record = lb_record_of(up->state, slot);
         if (lb_record_off(record)) {
-            end_ejection(up, slot, record, now_ns);
+            lb_end_ejection(up, slot, now_ns);
             end_pause(up, slot, record, now_ns);
             n_ejected += lb_word_read(&record->ejected_until_ns) != 0;
         }

@@ -175,7 +175,7 @@ uint64_t lb_upstream_due(const lb_upstream *up);                       /* LB_NEV
 /* As advance, and the picture is of this moment afterwards, however many targets there are: for looking in. */
 lb_status lb_upstream_settle(lb_upstream *up, uint64_t now_ns, lb_error *err);
 
-/* When somebody who is out may be back by itself; LB_NEVER: nobody. */
+/* When the first of those who are out is back by itself; LB_NEVER: nobody.  O(n): for telling a caller who got nobody. */
 uint64_t lb_upstream_back_ns(const lb_upstream *up);
 
 /* In the child of a fork: open calls are the parent's, draws and the place in a schedule are the child's own.  Where State
