@@ -455,9 +455,12 @@ class Subset:
 
 @final
 class Segment:
-    """The memory that the workers of a host share under one name; for tools that look in from outside."""
+    """The memory that the workers of a host share under one name, looked at from outside; made by :func:`look_in`.
 
-    def __new__(cls, name: str, dir: str, max_targets: int, max_workers: int) -> Self: ...
+    ``with`` closes it.  What is asked of a closed one raises :class:`LbcoreError`.
+    """
+
+    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
     @property
     def name(self) -> str: ...
     @property
@@ -469,13 +472,25 @@ class Segment:
     @property
     def max_workers(self) -> int: ...
     def workers(self) -> list[dict[str, Any]]:
-        """Who uses it: ``pid since in_flight n_targets`` of each."""
+        """Who uses it: ``pid since in_flight n_targets`` of each; ``since`` in seconds of ``time.monotonic()``."""
     def places(self) -> list[dict[str, Any]]:
-        """Every target in use: ``place upstream target state until in_flight n_workers``."""
+        """Every target in use: ``place upstream target state until in_flight n_workers cut``; ``until`` in seconds of
+        ``time.monotonic()``.  Of the two names together 63 bytes are kept: ``cut`` is True where there may be more."""
     def drain(self, place: int, deadline: float | None = None) -> bool:
         """Let a target take no new calls but those of its sessions, ``deadline`` seconds long (None: without end).  False
         where nobody uses the place."""
     def undrain(self, place: int) -> bool: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+def look_in(name: str, dir: str) -> Segment:
+    """The memory that workers of this user share under ``name`` in ``dir``; it holds no row and counts no call.
+
+    Raises :class:`ConfigError` where nobody shares under that name: nothing is made.
+    """
 
 @final
 class Attempts:

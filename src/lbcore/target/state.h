@@ -100,7 +100,8 @@ bool lb_state_finish(lb_state *state, uint32_t slot, uint32_t generation);
 /* The same from any thread beside the owner's: releases no slot, which the owner's next lb_state_sweep() does. */
 bool lb_state_let_go(lb_state *state, uint32_t slot, uint32_t generation);
 
-/* Where State is shared: look at the calls of the other workers.  Returns how many they are in all. */
+/* Where State is shared: look at the calls of the others: other workers, and other States of this one that have the same
+ * targets.  Returns how many they are in all. */
 uint64_t lb_state_look(lb_state *state);
 
 /* Give back what left with calls open and has none any more, where the last call could not do it: State is shared
