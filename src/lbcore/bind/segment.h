@@ -212,21 +212,23 @@ static inline int lb_segment_reserve(int fd, size_t from, size_t bytes) {
     return 0;
 }
 
-/* The size it must have, its head reserved, and a mapping.  Under the load lock; a file of another size is not touched. */
+/* The size it must have, its head reserved, and a mapping.  Under the load lock.  A file of another size is mapped as it is:
+ * it has living workers, and share/ says by its head what is wrong with it. */
 static inline int lb_segment_map(lb_segment *s, lb_segment_fault *fault) {
     struct stat is;
     int error = fstat(s->fd, &is) ? errno : 0;
-    if (!error && is.st_size > 0 && (size_t)is.st_size != s->shape.whole)
-        return lb_segment_fail(fault, EINVAL, "%s has %lld bytes and these max_targets and max_workers make %zu: its "
-                               "workers, such as process %ld, have others, or run another version", s->path,
-                               (long long)is.st_size, s->shape.whole, (long)lb_segment_holder(s->fd, 1, LB_SEGMENT_ROWS));
+    bool other = !error && is.st_size > 0 && (size_t)is.st_size != s->shape.whole;
     if (!error && is.st_size == 0 && ftruncate(s->fd, (off_t)s->shape.whole)) error = errno;
-    if (!error) error = lb_segment_reserve(s->fd, 0, s->shape.head);
+    if (!error && !other) error = lb_segment_reserve(s->fd, 0, s->shape.head);
     if (error) return lb_segment_fail(fault, error, "%s: no room for %zu bytes: %s", s->path, s->shape.head, strerror(error));
     void *memory = mmap(NULL, s->shape.whole, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
-    s->memory = memory == MAP_FAILED ? NULL : memory;
-    if (!s->memory)
+    if (memory == MAP_FAILED)
         return lb_segment_fail(fault, errno, "%s: %zu bytes cannot be mapped: %s", s->path, s->shape.whole, strerror(errno));
+    if (other && *(const uint64_t *)memory == 0) {              /* share/ would take it for a new one */
+        munmap(memory, s->shape.whole);
+        return lb_segment_fail(fault, EINVAL, "%s is not a segment: it has %lld bytes", s->path, (long long)is.st_size);
+    }
+    s->memory = memory;
     return 0;
 }
 
