@@ -26,10 +26,13 @@ cdef void strike_off(Upstream up) noexcept:
 
 cdef int forked_upstreams() except -1:
     cdef Upstream up
+    cdef Target t
     cdef PyObject *at = FIRST_UPSTREAM
     while at != NULL:
         up = <Upstream>at
         lb_upstream_forked(up.ptr, new_seed())
+        for t in up.targets:            # slots have new generations
+            t.generation = lb_generation_of(lb_upstream_state(up.ptr), t.slot)
         up.orphan = up.segment is not None
         at = up.behind
     return 0
