@@ -227,6 +227,14 @@ def test_what_one_finds_out_all_know_at_their_next_pick(place, flip, policy):
             assert all("a:1" in w.do(f"[{pick} for _ in range(200)]") for w in workers)
 
 
+def test_one_address_in_two_upstreams_is_two_targets(place):
+    with crew(2, made(place), made(place).replace("up =", "other =").replace("'u'", "'v'")) as (one, two):
+        one.do("up.set_health('a:1', False); call = other.acquire(exclude='b:1')")
+        assert two.do("[t.state for t in (*up, *other)]") == ["unhealthy", "healthy", "healthy", "healthy"]
+        assert two.do("(up.stats()['in_flight'], other.stats()['in_flight'])") == [0, 1]
+        one.do("call.done()")
+
+
 # ---- calls ------------------------------------------------------------------------------------------------------
 
 

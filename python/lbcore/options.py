@@ -133,8 +133,8 @@ class Shared:
         """The directory that is meant."""
         if self.shared_dir is not None:
             return self.shared_dir
-        if os.path.isdir("/dev/shm"):  # noqa: S108: memory, where /tmp may be a disk
-            return "/dev/shm"  # noqa: S108
+        if os.path.isdir("/dev/shm"):  # memory, where /tmp may be a disk
+            return "/dev/shm"
         import tempfile
 
         return tempfile.gettempdir()
