@@ -353,6 +353,10 @@ def test_made_after_the_fork(place):
     assert result["picked"] == result["child"] == ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80"]
 
 
+def test_children_of_multiprocessing_end_in_order(place):
+    assert script("forks.py", "pool", place)["left"] == [[0, []], [0, []]]
+
+
 def test_spawned_processes_open_it_by_name(place):
     result = script("forks.py", "spawn", place)
     assert result["picked"] == result["theirs"]

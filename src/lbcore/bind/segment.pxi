@@ -274,6 +274,7 @@ cdef Segment segment_of(shared):
             raise ConfigError("shared", f"{wanted.name!r} is open in this process with max_targets={segment.max_targets} "
                                         f"and max_workers={segment.max_workers}")
         segment.n_users += 1
+    plan_the_end()
     return segment
 
 
@@ -305,9 +306,24 @@ def give_back():
     """At the end of the program."""
     global ENDING
     cdef Segment segment
+    if ENDING:
+        return
     ENDING = True
     for segment in list(SEGMENTS.values()):
         segment.retire()
 
 
 atexit.register(give_back)
+
+
+cdef object planned_by = None           # the process that has planned its end
+
+
+cdef int plan_the_end() except -1:
+    """Where a process is a child of multiprocessing, nothing is done at its exit but what that module was told."""
+    global planned_by
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None and planned_by != os.getpid():
+        util.Finalize(None, give_back, exitpriority=-1000)
+        planned_by = os.getpid()
+    return 0

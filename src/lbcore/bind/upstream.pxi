@@ -491,6 +491,7 @@ cdef class Upstream:
             status = lb_upstream_rejoin(self.ptr, now, &err)
             self.segment.unlock()
             check(status, &err)
+            plan_the_end()
         except BaseException:
             self.orphan = True
             raise
