@@ -205,7 +205,9 @@ def test_the_workers_of(name, tmp_path):
         until(lambda: any(at > died + 0.05 for at in a.checked), "it probes")
         first = min(at for at in a.checked if at > died + 0.05)
         assert first - died < 2 * EVERY + 1.0  # and what a busy machine adds
-        assert get_many(port, 20)[200] >= 19
+        with look_in("shop", str(place)) as segment:
+            until(lambda: get_many(port, 8) and len(segment.workers()) == n, "the dead one has a successor")
+        assert get_many(port, 20) == {200: 20}
 
         process.send_signal(signal.SIGTERM)
         process.wait(PATIENCE)

@@ -8,7 +8,7 @@ preload_app = os.environ.get("PRELOAD") == "1"
 
 
 def post_worker_init(worker):
-    """Threads do not survive a fork: the checks of a WSGI worker start here.  The host has one prober, whoever it is."""
+    """Threads do not survive a fork: the checks of a WSGI worker start here.  One worker of the host probes."""
     import app
 
     import lbcore.health
