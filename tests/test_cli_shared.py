@@ -166,3 +166,45 @@ def test_wrong_usage(lb, args):
     code, out, err = lb(*args)
     assert (code, out) == (2, "")
     assert err
+
+
+# ---- serve ------------------------------------------------------------------------------------------------------
+
+CONFIG = """
+lbcore: 1
+listeners: {web: {protocol: http, port: 8080}}
+upstreams: {api: {targets: ["127.0.0.1:9", "127.0.0.2:9"]}}
+routes: [{name: all, backends: [api]}]
+"""
+
+
+def test_two_proxies_share(place, lb, tmp_path):
+    pytest.importorskip("aiohttp")
+    file = tmp_path / "lb.yaml"
+    file.write_text(CONFIG)
+    shared = ("--shared", "shop", "--shared-dir", place)
+    command = [sys.executable, "-m", "lbcore", "serve", "-f", str(file), "--port-map", "8080=0", *shared]
+    proxies = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        for proxy in proxies:
+            assert any(line == "ready\n" for line in proxy.stdout)
+        found = json.loads(lb("top", "--json")[1])
+        assert {w["pid"] for w in found["workers"]} == {proxy.pid for proxy in proxies}
+        assert [(t["target"], t["n_workers"]) for t in found["targets"]] == [
+            ("127.0.0.1:9", 2),
+            ("127.0.0.2:9", 2),
+        ]
+    finally:
+        for proxy in proxies:
+            proxy.terminate()
+        codes = [proxy.wait(60) for proxy in proxies]
+        for proxy in proxies:
+            proxy.stdout.close()
+    assert codes == [0, 0]
+
+
+def test_serve_wants_a_name_with_a_directory(place, tmp_path):
+    command = [sys.executable, "-m", "lbcore", "serve", "-f", str(tmp_path), "--shared-dir", place]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--shared-dir goes with --shared NAME" in done.stderr

@@ -526,3 +526,60 @@ def test_a_process_has_one_descriptor_however_it_says_the_directory(place, tmp_p
     assert open_files.count(str(file_of(os.path.realpath(place)))) == 1
     assert len(ups[0].stats()["workers"]) == 1
     del ups
+
+
+# ---- engines ----------------------------------------------------------------------------------------------------
+
+CONFIG = """
+lbcore: 1
+listeners: {web: {protocol: http, port: 8080}}
+upstreams:
+  stable: {targets: ["10.0.0.1:80", "10.0.0.2:80"]}
+  canary: {targets: ["10.0.0.3:80"]}
+routes: [{name: all, backends: [{upstream: stable, weight: 75}, {upstream: canary, weight: 25}]}]
+"""
+REQUEST = "engine.match('GET', 'example.com', '/')"
+
+
+def test_the_upstreams_and_rules_of_an_engine_share(place):
+    load = f"text = {CONFIG!r}; engine = lbcore.load(text, shared={shared(place)})"
+    draw = f"def draw():\n    with {REQUEST}.acquire() as call: return call.upstream.name[:6]"
+    rng = random.Random(SEED)
+    total, got = 0, {}
+    with crew(4, load, draw) as workers:
+        for _ in range(4):
+            n = rng.randrange(1, 300)
+            total += 4 * n
+            for name, count in counts(workers, n, "draw()").items():
+                got[name] = got.get(name, 0) + count
+            assert off(got, {"stable": 75, "canary": 25}, total) <= 1, (SEED, total, got)
+        workers[0].do("up = engine.upstreams['stable']; up.set_health('10.0.0.1:80', False)")
+        state = "[t.state for t in engine.upstreams['stable']]"
+        assert together(workers, state) == [["unhealthy", "healthy"]] * 4
+        changed = "engine.reload(text.replace('stable: {', 'stable: {policy: least_conn, ')); "
+        together(workers, "call = " + REQUEST + ".acquire()")
+        together(workers, changed + "__import__('gc').collect()")  # made anew beside the old one
+        assert together(workers, state) == [["unhealthy", "healthy"]] * 4
+        in_flight = "sum(u.stats()['in_flight'] for u in engine.upstreams.values())"
+        assert together(workers, in_flight) == [4] * 4
+        together(workers, "call.done(); del call")
+        assert together(workers, in_flight) == [0] * 4
+
+
+def test_an_engine_that_does_not_fit_is_refused_and_the_old_one_serves(place):
+    size = lbcore.Shared("test", place, max_targets=16)
+    engine = lbcore.load(CONFIG, shared=size)
+    many = ", ".join(f'"10.0.1.{i}:80"' for i in range(20))
+    for change in (
+        lambda text: text.replace('"10.0.0.3:80"', many),
+        lambda text: text.replace(
+            'canary: {targets: ["10.0.0.3:80"]', f"canary: {{policy: least_conn, targets: [{many}]"
+        ),
+    ):
+        with pytest.raises(lbcore.ConfigError, match=r"shared\.max_targets: all 16 places are in use"):
+            engine.reload(change(CONFIG))
+        assert engine.match("GET", "example.com", "/").acquire().target is not None
+        assert [len(u) for u in engine.upstreams.values()] == [2, 1]
+    gc.collect()
+    with look_in("test", place) as segment:
+        assert len(segment.places()) == 3

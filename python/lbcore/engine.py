@@ -18,6 +18,7 @@ from lbcore.errors import LbcoreError, Problem
 from lbcore.keys import KeySource as KeySource
 from lbcore.options import Levels as Levels
 from lbcore.options import Limits as Limits
+from lbcore.options import Shared as Shared
 from lbcore.options import SlowStart as SlowStart
 
 log = logging.getLogger("lbcore")
@@ -240,6 +241,7 @@ def _split(rule: RuleSpec | StreamSpec, upstreams: Mapping[str, Upstream], previ
         [Backend(upstreams[b.upstream] if b.upstream is not None else None, b.weight) for b in rule.backends],
         rule.by,
         previous=previous if previous is not None and previous.by == rule.by else None,
+        name=rule.name,
     )
 
 
@@ -264,7 +266,7 @@ def _targets(spec: UpstreamSpec) -> list[Target]:
     ]
 
 
-def upstream_of(spec: UpstreamSpec) -> Upstream:
+def upstream_of(spec: UpstreamSpec, shared: str | Shared | None = None) -> Upstream:
     """A new upstream.  Raises ``ConfigError``, also for what only the policy can judge: targets it cannot place."""
     chosen = policy(spec.policy, **spec.params)
     if "phase" in chosen.params and "phase" not in spec.params:
@@ -278,6 +280,7 @@ def upstream_of(spec: UpstreamSpec) -> Upstream:
         limits=spec.limits,
         levels=spec.levels,
         slow_start=spec.slow_start,
+        shared=shared,
     )
 
 
@@ -290,13 +293,22 @@ class Engine:
     """Routes and upstreams of one configuration; made by :func:`lbcore.load`.
 
     Picks and matches may run in any thread.  ``reload`` builds the new generation aside and swaps one reference: a
-    request sees the old one or the new one, whole.
+    request sees the old one or the new one, whole.  ``shared``: the name (or :class:`Shared`) under which the worker
+    processes of this host keep the State of all its upstreams, and the turns of its rules, together.
     """
 
-    def __init__(self, spec: Spec, loader: Callable[[Any], Spec] | None = None, source: Any = None) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        loader: Callable[[Any], Spec] | None = None,
+        source: Any = None,
+        *,
+        shared: str | Shared | None = None,
+    ) -> None:
         self._loader = loader
+        self._shared = shared
         self._source = source
-        self._plan = _Plan(spec, {u.name: upstream_of(u) for u in spec.upstreams}, None)
+        self._plan = _Plan(spec, {u.name: upstream_of(u, shared) for u in spec.upstreams}, None)
 
     @property
     def spec(self) -> Spec:
@@ -383,7 +395,7 @@ class Engine:
         for u in spec.upstreams:
             was = before.get(u.name)
             if was is None or not (was == u or _is_built_as(was, u)):
-                upstreams[u.name] = upstream_of(u)
+                upstreams[u.name] = upstream_of(u, self._shared)
                 continue
             upstreams[u.name] = old.upstreams[u.name]
             if was != u:

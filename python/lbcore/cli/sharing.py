@@ -1,4 +1,4 @@
-"""What ``top`` and ``drain`` share: finding the State that workers share, from outside."""
+"""What the commands about shared State have in common: which one is meant, and looking at it from outside."""
 
 from __future__ import annotations
 
@@ -6,15 +6,27 @@ import argparse
 from typing import Any
 
 from lbcore._core import Segment, look_in
+from lbcore.cli.common import Usage
 from lbcore.options import Shared
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Which State is meant."""
-    parser.add_argument("--shared", required=True, metavar="NAME", help="the name that the workers share")
+    parser.add_argument(
+        "--shared", required=required, metavar="NAME", help="the name under which workers share State"
+    )
     parser.add_argument(
         "--shared-dir", metavar="DIR", help="where its file is, if the workers say so (default: as they do)"
     )
+
+
+def shared_of(args: argparse.Namespace) -> Shared | None:
+    """What the options say.  Raises ``ConfigError``."""
+    if args.shared is None:
+        if args.shared_dir is not None:
+            raise Usage("--shared-dir goes with --shared NAME")
+        return None
+    return Shared(args.shared, args.shared_dir)
 
 
 def look(args: argparse.Namespace) -> Segment:
