@@ -517,6 +517,23 @@ def test_nothing_is_looked_into_that_is_not_there(place):
     file_of(place).unlink()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc lists descriptors")
+def test_a_file_that_somebody_removed_serves_on_but_takes_no_load(place):
+    up = lbcore.Upstream("u", ["a:1"], shared=lbcore.Shared("test", place))
+    file_of(place).unlink()
+    assert up.pick().id == "a:1"
+    with pytest.raises(lbcore.ConfigError, match="was removed"):
+        up.update(["b:1"])
+    assert up.pick().id == "a:1"
+    n_open = len(os.listdir("/proc/self/fd"))
+    del up
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == n_open - 1
+    other = lbcore.Upstream("u", ["b:1"], shared=lbcore.Shared("test", place))
+    assert len(other.stats()["workers"]) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc lists descriptors")
 def test_a_process_has_one_descriptor_however_it_says_the_directory(place, tmp_path):
     link = tmp_path / "link"
     link.symlink_to(place)

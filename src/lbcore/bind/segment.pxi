@@ -1,8 +1,8 @@
 # Segment: this process's end of a State that worker processes share.
 #
-# One a process and file: POSIX locks vanish when any descriptor of the file is closed.  So all that are open stand in one
-# table, and one thread at a time opens or closes.  Everything that allocates places is done between lock() and unlock(),
-# by one thread of the process at a time.
+# One a process and file: POSIX locks vanish when any descriptor of the file is closed.  So all that are open stand in
+# one table, and one thread at a time opens or closes.  Everything that allocates places is done between lock() and
+# unlock(), by one thread of the process at a time.
 #
 # Locks, in this order: OPENING, the segment's mutex, the load lock of the file.  The thread that has one may take it
 # again: a collection of garbage may end an upstream anywhere.  Waiting for the file lets the GIL go.
@@ -271,8 +271,8 @@ cdef Segment segment_of(shared):
             segment.make(&size)
             SEGMENTS[place] = segment
         elif (segment.max_targets, segment.max_workers) != (wanted.max_targets, wanted.max_workers):
-            raise ConfigError("shared", f"{wanted.name!r} is open in this process with max_targets={segment.max_targets} "
-                                        f"and max_workers={segment.max_workers}")
+            raise ConfigError("shared", f"{wanted.name!r} is open in this process with "
+                                        f"max_targets={segment.max_targets} and max_workers={segment.max_workers}")
         segment.n_users += 1
     plan_the_end()
     return segment
