@@ -79,7 +79,6 @@ def test_wrong_addresses_are_refused(address):
 @pytest.mark.parametrize(
     "more",
     [
-        {"shared": "name"},
         {"when_empty": "panic"},
         {"health": "active"},
     ],

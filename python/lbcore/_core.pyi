@@ -289,8 +289,8 @@ class Upstream:
     ejects after 3 consecutive connection errors or time-outs for 10 s, growing, at most half of the targets; None is
     off; a :class:`Health` says more.  ``when_empty``: who serves when nobody is usable: "fail" nobody, "panic" all who
     are not draining or disabled, "least_bad" who is back soonest.  ``shared``: a name (or :class:`Shared`) under which
-    the worker processes of this host keep State together.  ``failures``: exceptions besides OSError that speak against a
-    target.  ``seed`` makes picks repeatable (None: drawn from the system); ``clock`` returns monotonic seconds.
+    the worker processes of this host keep State together.  ``failures``: exceptions besides OSError that speak against
+    a target.  ``seed`` makes picks repeatable (None: drawn from the system); ``clock`` returns monotonic seconds.
     Raises :class:`ConfigError`.
     """
 
@@ -417,7 +417,7 @@ class Upstream:
         """True if its checks say so, whatever else may keep it out."""
 
     def may_probe(self) -> bool:
-        """True if this worker probes the targets, or is to begin now: where State is shared a host has one that does."""
+        """True if this worker probes the targets, or is to begin now: of those that share State one does."""
 
     def give_up_probing(self) -> None:
         """Let another worker of the host probe."""
