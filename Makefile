@@ -8,7 +8,7 @@
 #   make lint     style, types, complexity, forbidden things
 #   make bench    figures, and ratios against the peers
 #   make fuzz     every fuzz target for SECONDS (600)
-#   make soak     long property runs, long fuzzing, and a bare machine from nothing
+#   make soak     long property runs, 1,000 killed workers, long fuzzing, and a bare machine from nothing
 #   make docs     the pages, into build/docs
 #   make check    what a release needs: test, lint, docs, a wheel per Python
 #   make clean    back to a fresh checkout
@@ -64,6 +64,7 @@ bench: $(VENV)/lbcore.stamp $(VENV)/bench.stamp
 soak: $(VENV)/lbcore.stamp
 	LBCORE_EXAMPLES=5000 $(PY) -m pytest tests/property
 	LBCORE_RELOADS=10000 $(PY) -m pytest tests/test_reload.py
+	LBCORE_SOAK=1 $(PY) -m pytest tests/test_shared.py
 	@sh tools/fuzz.sh $(SECONDS)
 	sh tools/fresh_machine.sh
 

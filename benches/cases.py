@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -33,9 +34,18 @@ def upstream(n: int, policy: str = "round_robin") -> lbcore.Upstream:
     )
 
 
-def settled(n: int) -> lbcore.Upstream:
-    """As :func:`upstream`, with its schedule known: it began at some phase, so the first whole period is the second."""
-    up = upstream(n)
+def shared_upstream(n: int, name: str) -> lbcore.Upstream:
+    """As :func:`upstream`, with State in a segment; each process has one of its own."""
+    targets = [lbcore.Target(f"t{i}", weight=w) for i, w in enumerate(weights(n))]
+    return lbcore.Upstream("u", targets, shared=f"bench-{name}-{os.getpid()}", seed=1)
+
+
+def settled(n: int, shared: str | None = None) -> lbcore.Upstream:
+    """As :func:`upstream`, with its schedule known: it began at some phase, so the first whole period is the second.
+
+    ``shared``: the name under which its State is shared; this is the only worker.
+    """
+    up = upstream(n) if shared is None else shared_upstream(n, shared)
     for _ in range(2 * sum(weights(n)) + n):
         up.pick()
     return up

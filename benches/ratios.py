@@ -94,6 +94,9 @@ def pick_cases() -> list[Case]:
         found.append(Case(f"pick, {policy} 1000", "up.pick()", {"up": cases.upstream(1_000, policy)}))
     found.append(Case("acquire+done", "c = up.acquire(); c.done()", {"up": cases.settled(1_000)}))
     found.append(Case("with acquire", "with up.acquire(): pass", {"up": cases.settled(1_000)}))
+    common = cases.settled(1_000, shared="ratios")
+    found.append(Case("pick, shared 1000", "up.pick()", {"up": common}))
+    found.append(Case("acquire+done, shared", "c = up.acquire(); c.done()", {"up": common}))
     return found
 
 
@@ -361,6 +364,8 @@ ROWS = [
     Row("acquire + done, adaptive, 100 / empty()", "acquire+done, adaptive 100", "empty()", 10, 8),
     Row("acquire + done / empty()", "acquire+done", "empty()", 4, 3),
     Row("with acquire / empty()", "with acquire", "empty()", 9, 8),
+    Row("pick, State shared, one worker / private", "pick, shared 1000", "pick 1000", 1.4),
+    Row("acquire + done, State shared / private", "acquire+done, shared", "acquire+done", 1.4),
     Row("match, 203 routes / empty(a, b, c)", "match 203", "empty(a, b, c)", 7, 5),
     Row("match, 10,000 / 203 routes", "match 10,000", "match 203", 3),
     Row("match, 100,000 / 203 routes", "match 100,000", "match 203", 3),

@@ -43,6 +43,7 @@ def hot_cases():
     entries = cases.api_entries()
     router = lbcore.Router(cases.routes(entries), seed=1)
     each = ("m, h, t", cases.requests(entries))
+    common = cases.settled(1_000, shared="instructions")
     return [
         cases.Case("loop", "pass"),
         cases.Case("loop over requests", "pass", each=each),
@@ -50,6 +51,8 @@ def hot_cases():
         cases.Case("pick, 1000 targets", "up.pick()", {"up": cases.settled(1_000)}),
         cases.Case("acquire + done", "c = up.acquire(); c.done()", {"up": cases.settled(1_000)}),
         cases.Case("with acquire", "with up.acquire(): pass", {"up": cases.settled(1_000)}),
+        cases.Case("pick, shared", "up.pick()", {"up": common}),
+        cases.Case("acquire + done, shared", "c = up.acquire(); c.done()", {"up": common}),
         cases.Case("match, 203 routes", "router.match(m, h, t)", {"router": router}, each=each),
     ]
 

@@ -19,8 +19,10 @@ COMMANDS = {
     "match": "say where a request would go",
     "pick": "list the next picks of an upstream",
     "policies": "list the selection policies",
+    "top": "show the targets and workers of a shared State",
+    "drain": "let a target take no new calls, in all workers that share State",
 }
-LATER = ("explain", "convert", "push", "get", "gates", "schema", "top", "drain")
+LATER = ("explain", "convert", "push", "get", "gates", "schema")
 
 
 def main(argv: list[str] | None = None) -> int:

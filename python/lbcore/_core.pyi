@@ -288,9 +288,9 @@ class Upstream:
     ``targets`` are :class:`Target` or plain addresses; ``policy`` a name or a :class:`Policy`.  ``health="passive"``
     ejects after 3 consecutive connection errors or time-outs for 10 s, growing, at most half of the targets; None is
     off; a :class:`Health` says more.  ``when_empty``: who serves when nobody is usable: "fail" nobody, "panic" all who
-    are not draining or disabled, "least_bad" who is back soonest.  ``shared``: a name (or :class:`Shared`) under which the
-    worker processes of this host keep State together.  ``failures``: exceptions besides OSError that speak against a
-    target.  ``seed`` makes picks repeatable (None: drawn from the system); ``clock`` returns monotonic seconds.
+    are not draining or disabled, "least_bad" who is back soonest.  ``shared``: a name (or :class:`Shared`) under which
+    the worker processes of this host keep State together.  ``failures``: exceptions besides OSError that speak against
+    a target.  ``seed`` makes picks repeatable (None: drawn from the system); ``clock`` returns monotonic seconds.
     Raises :class:`ConfigError`.
     """
 
@@ -417,7 +417,7 @@ class Upstream:
         """True if its checks say so, whatever else may keep it out."""
 
     def may_probe(self) -> bool:
-        """True if this worker is the one that probes the targets, or becomes it now: with shared State a host has one."""
+        """True if this worker probes the targets, or is to begin now: of those that share State one does."""
 
     def give_up_probing(self) -> None:
         """Let another worker of the host probe."""
@@ -455,9 +455,12 @@ class Subset:
 
 @final
 class Segment:
-    """The memory that the workers of a host share under one name; for tools that look in from outside."""
+    """The memory that the workers of a host share under one name, looked at from outside; made by :func:`look_in`.
 
-    def __new__(cls, name: str, dir: str, max_targets: int, max_workers: int) -> Self: ...
+    ``with`` closes it.  What is asked of a closed one raises :class:`LbcoreError`.
+    """
+
+    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
     @property
     def name(self) -> str: ...
     @property
@@ -469,13 +472,25 @@ class Segment:
     @property
     def max_workers(self) -> int: ...
     def workers(self) -> list[dict[str, Any]]:
-        """Who uses it: ``pid since in_flight n_targets`` of each."""
+        """Who uses it: ``pid since in_flight n_targets`` of each; ``since`` in seconds of ``time.monotonic()``."""
     def places(self) -> list[dict[str, Any]]:
-        """Every target in use: ``place upstream target state until in_flight n_workers``."""
+        """Every target in use: ``place upstream target state until in_flight n_workers cut``; ``until`` in seconds of
+        ``time.monotonic()``.  Of the two names together 63 bytes are kept: ``cut`` is True where there may be more."""
     def drain(self, place: int, deadline: float | None = None) -> bool:
-        """Let a target take no new calls but those of its sessions, ``deadline`` seconds long (None: without end).  False
-        where nobody uses the place."""
+        """Let a target take no new calls but those of its sessions, ``deadline`` seconds long (None: without end).
+        False where nobody uses the place."""
     def undrain(self, place: int) -> bool: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+def look_in(name: str, dir: str) -> Segment:
+    """The memory that workers of this user share under ``name`` in ``dir``; it holds no row and counts no call.
+
+    Raises :class:`ConfigError` where nobody shares under that name: nothing is made.
+    """
 
 @final
 class Attempts:

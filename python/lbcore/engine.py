@@ -30,6 +30,7 @@ from lbcore.keys import KeySource as KeySource
 from lbcore.moves import share_moved
 from lbcore.options import Levels as Levels
 from lbcore.options import Limits as Limits
+from lbcore.options import Shared as Shared
 from lbcore.options import SlowStart as SlowStart
 from lbcore.plan import Index, Plan, parts_of
 from lbcore.reloading import Reader, Turns, comes, in_thread, request_of
@@ -202,7 +203,9 @@ def _targets(spec: UpstreamSpec, yielder: Yielder | None = None) -> list[Target]
     return made
 
 
-def upstream_of(spec: UpstreamSpec, yielder: Yielder | None = None) -> Upstream:
+def upstream_of(
+    spec: UpstreamSpec, shared: str | Shared | None = None, *, yielder: Yielder | None = None
+) -> Upstream:
     """A new upstream.  Raises ``ConfigError``, also for what only the policy can judge: targets it cannot place."""
     chosen = policy(spec.policy, **spec.params)
     if "phase" in chosen.params and "phase" not in spec.params:
@@ -218,6 +221,7 @@ def upstream_of(spec: UpstreamSpec, yielder: Yielder | None = None) -> Upstream:
         slow_start=spec.slow_start,
         health=spec.health,
         when_empty=spec.when_empty,
+        shared=shared,
     )
 
 
@@ -230,11 +234,20 @@ class Engine:
     """Routes and upstreams of one configuration; made by :func:`lbcore.load`.
 
     Picks and matches may run in any thread.  ``reload`` builds the new generation aside and swaps one reference: a
-    request sees the old one or the new one, whole.
+    request sees the old one or the new one, whole.  ``shared``: the name (or :class:`Shared`) under which the worker
+    processes of this host keep the State of all its upstreams, and the turns of its rules, together.
     """
 
-    def __init__(self, spec: Spec, loader: Callable[[Any], Spec] | None = None, source: Any = None) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        loader: Callable[[Any], Spec] | None = None,
+        source: Any = None,
+        *,
+        shared: str | Shared | None = None,
+    ) -> None:
         self._loader = loader
+        self._shared = shared
         self._source = source
         self._turns = Turns()
         self._reloader: int | None = None  # the thread that is at it
@@ -387,7 +400,7 @@ class Engine:
         plan = Plan(spec, index, upstreams, old, yielder)
         changed = _changed(old, plan)
         for u in changed:
-            upstream_of(u, yielder)  # aside: what is wrong with it is found before anything changes
+            upstream_of(u, yielder=yielder)  # aside: what is wrong with it is found before anything changes
             yielder.tick()
         if dry_run:
             return _with_moves(changes, old.spec, spec, yielder)
@@ -412,7 +425,7 @@ class Engine:
         for u in spec.upstreams:
             was = before.get(u.name)
             kept = was is not None and (was is u or _is_built_as(was, u))
-            upstreams[u.name] = old[u.name] if kept else upstream_of(u, yielder)
+            upstreams[u.name] = old[u.name] if kept else upstream_of(u, self._shared, yielder=yielder)
             yielder.tick()
         return upstreams
 
@@ -506,7 +519,7 @@ def _with_moves(changes: Changes, old: Spec, new: Spec, yielder: Yielder) -> Cha
     was, now = ({u.name: u for u in spec.upstreams if u.name in changes.upstreams} for spec in (old, new))
     found = {}
     for name, targets in changes.upstreams.items():
-        moved = share_moved(upstream_of(was[name], yielder), upstream_of(now[name], yielder))
+        moved = share_moved(upstream_of(was[name], yielder=yielder), upstream_of(now[name], yielder=yielder))
         found[name] = replace(targets, moved=moved)
         yielder.tick()
     return replace(changes, upstreams=found)

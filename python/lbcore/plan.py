@@ -140,6 +140,7 @@ def _live(rule: RuleSpec | StreamSpec, upstreams: Mapping[str, Upstream], before
         [Backend(None if b.upstream is None else upstreams[b.upstream], b.weight) for b in rule.backends],
         rule.by,
         previous=before.split if before is not None and before.split.by == rule.by else None,
+        name=f"{'rule' if hasattr(rule, 'attached') else 'stream'} {rule.name}",
     )
     return Live(rule, split, _key_source(rule, before.key if before is not None else None))
 

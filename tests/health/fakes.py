@@ -42,6 +42,7 @@ class FakeUpstream:
         self.down = set()  # ids
         self.prober = True
         self.asked = 0
+        self.gave_up = False
         self.heard = []
         self.on_heard = lambda: None
 
@@ -51,6 +52,9 @@ class FakeUpstream:
     def may_probe(self):
         self.asked += 1
         return self.prober
+
+    def give_up_probing(self):
+        self.gave_up = True
 
     def checked(self, target, *, status=None, error=None, ok=None):
         assert sum(x is not None for x in (status, error, ok)) == 1

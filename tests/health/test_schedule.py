@@ -415,3 +415,21 @@ def test_the_cost_of_a_tick_does_not_grow_with_targets_that_are_not_due():
 def test_the_schedule_reads_no_clock(monkeypatch):
     monkeypatch.setattr(time, "monotonic", None)
     run(scheduler(three()), 20.0)
+
+
+def test_who_stops_probing_lets_another_worker_probe():
+    up = three()
+    schedule = scheduler(up)
+    schedule.tick(0.0)
+    schedule.end()
+    assert up.gave_up
+    assert run(schedule, 1012.0, start=1000.0) != [], "a stop is no end: it may begin again"
+
+
+def test_who_did_not_probe_gives_nothing_up():
+    up = three()
+    up.prober = False
+    schedule = scheduler(up)
+    schedule.tick(0.0)
+    schedule.end()
+    assert not up.gave_up

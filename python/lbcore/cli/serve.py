@@ -11,6 +11,7 @@ import signal
 import sys
 from typing import Any
 
+from lbcore.cli import sharing
 from lbcore.cli.common import add_files, safe
 from lbcore.errors import LbcoreError
 
@@ -57,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="how long a stop waits for requests in flight (default %(default)g)",
     )
+    sharing.add_arguments(parser, required=False)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -68,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
         sources = [str(name) for name in args.file]
         seen = stamps(sources)
-        engine = _load(sources)
+        engine = _load(sources, sharing.shared_of(args))
         supervisor = Supervisor(
             engine,
             address=args.listen,
@@ -84,10 +86,10 @@ def run(args: argparse.Namespace) -> int:
         return 1
 
 
-def _load(sources: list[str]) -> Any:
+def _load(sources: list[str], shared: Any = None) -> Any:
     import lbcore
 
-    engine = lbcore.load(sources)
+    engine = lbcore.load(sources, shared=shared)
     for problem in engine.report().problems:
         log.warning("%s", problem)
     if not engine.listeners:

@@ -13,7 +13,7 @@ from typing import Any
 from lbcore.config.reading import check_gates
 from lbcore.config.reading import read as read_with
 from lbcore.config.sources import is_text
-from lbcore.engine import Engine, Spec, UpstreamSpec
+from lbcore.engine import Engine, Shared, Spec, UpstreamSpec
 from lbcore.errors import LbcoreError
 
 PACKAGES = {"msgspec": "msgspec", "yaml": "PyYAML"}  # by the name that is imported
@@ -63,12 +63,19 @@ class _Loader:
         return spec
 
 
-def load(source: Any, *, strict: bool = False, feature_gates: Mapping[str, bool] | None = None) -> Engine:
+def load(
+    source: Any,
+    *,
+    strict: bool = False,
+    feature_gates: Mapping[str, bool] | None = None,
+    shared: str | Shared | None = None,
+) -> Engine:
     """An engine that serves ``source``.
 
     ``source``: the path of a file or directory (its .yaml, .yml and .json files), ``-`` for standard input,
     text (with a line end, or beginning with ``{``), a dict, or a list of any of these.  A file may have 64
-    MiB.
+    MiB.  ``shared``: the name (or :class:`lbcore.Shared`) under which the worker processes of this host that
+    load it keep health, calls and turns together.
 
     Raises :class:`ConfigError` with every problem if the source cannot be read, the short form is wrong, or a
     feature gate is not known.  A Kubernetes object that is wrong is left out and named in
@@ -83,4 +90,4 @@ def load(source: Any, *, strict: bool = False, feature_gates: Mapping[str, bool]
     """
     loader = _Loader(strict)
     check_gates(feature_gates)
-    return Engine(loader(source), loader, source)
+    return Engine(loader(source), loader, source, shared=shared)

@@ -216,6 +216,7 @@ class _Run:
             for probe in probes:
                 probe.cancel()
             await asyncio.gather(*probes, return_exceptions=True)
+            self._scheduler.end()
             await asyncio.sleep(0)  # sockets close in the loop's next turn
 
     def _start_due(self) -> None:

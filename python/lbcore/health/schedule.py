@@ -59,6 +59,7 @@ class Upstream(Protocol):
 
     def takes_traffic(self, target: Any, /) -> bool: ...
     def may_probe(self) -> bool: ...
+    def give_up_probing(self) -> None: ...
     def checked(
         self,
         target: Any,
@@ -244,6 +245,13 @@ class Watch:
         self._entries, self._targets = {}, ()
         self._parked.clear()
 
+    def end(self) -> None:
+        """No probe more from here: another worker of the host may take over."""
+        self.drop()
+        if self._probing:
+            self._probing = False
+            self.upstream.give_up_probing()
+
     def begin(self, item: Item, now: float) -> Probe | None:
         """The probe of what is due; None, and it waits, while ``concurrency`` probes are in flight."""
         if self._n_in_flight >= self.checks.concurrency:
@@ -362,6 +370,11 @@ class Scheduler:
         """A probe has ended; what became of its target meanwhile decides whether anybody is told."""
         probe.entry.watch.finish(probe, outcome, now)
 
+    def end(self) -> None:
+        """Nothing more is probed: other workers of the host may."""
+        for watch in self._watches.values():
+            watch.end()
+
     def next_tick(self) -> float:
         """When there will be something to do, if no probe ends before."""
         return min(self._look_at, self._queue.first())
@@ -383,7 +396,7 @@ class Scheduler:
                 self._begin(key, upstream, checks)
         for key, watch in before.items():
             if self._watches.get(key) is not watch:
-                watch.drop()
+                watch.end()
         for watch in self._watches.values():
             watch.look(now)
 

@@ -26,10 +26,13 @@ cdef void strike_off(Upstream up) noexcept:
 
 cdef int forked_upstreams() except -1:
     cdef Upstream up
+    cdef Target t
     cdef PyObject *at = FIRST_UPSTREAM
     while at != NULL:
         up = <Upstream>at
         lb_upstream_forked(up.ptr, new_seed())
+        for t in up.targets:            # slots have new generations
+            t.generation = lb_generation_of(lb_upstream_state(up.ptr), t.slot)
         up.orphan = up.segment is not None
         at = up.behind
     return 0
@@ -73,9 +76,23 @@ cdef int forked_splits() except -1:
     return 0
 
 
+cdef int set_adrift(Segment segment) except -1:
+    """From here on the calls of its upstreams are counted in this process alone."""
+    cdef Upstream up
+    cdef PyObject *at = FIRST_UPSTREAM
+    while at != NULL:
+        up = <Upstream>at
+        if up.segment is segment:
+            lb_upstream_state(up.ptr).row = NULL
+        at = up.behind
+    return 0
+
+
 def forked():
     """In the child of a fork: what the parent holds is the parent's."""
+    global OPENING
     cdef Segment segment
+    OPENING = _thread.RLock()
     for segment in SEGMENTS.values():
         segment.forked()
     forked_upstreams()

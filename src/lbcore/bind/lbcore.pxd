@@ -19,11 +19,17 @@ cdef extern from "segment.h" nogil:
     ctypedef struct lb_segment:
         int fd
         void *memory
+        lb_segment_shape shape
         char path[400]
 
     int lb_segment_open(lb_segment *out, const char *dir, const char *name, lb_segment_shape shape, uint32_t wait_ms,
                         lb_segment_fault *fault)
     int lb_segment_lock(lb_segment *segment, uint32_t wait_ms, lb_segment_fault *fault)
+    int lb_segment_find(lb_segment *out, const char *dir, const char *name, void *head, size_t bytes, uint32_t wait_ms,
+                        lb_segment_fault *fault)
+    int lb_segment_map(lb_segment *segment, lb_segment_fault *fault)
+    int lb_segment_busy(const lb_segment *segment, lb_segment_fault *fault)
+    bint lb_segment_was_removed(int error)
     void lb_segment_unlock(lb_segment *segment)
     bint lb_segment_take_row(void *segment, uint32_t row)
     void lb_segment_give_row(void *segment, uint32_t row)
@@ -92,7 +98,7 @@ cdef extern from "lbcore.h" nogil:
         pass
 
     ctypedef struct lb_state:
-        pass
+        lb_counter *row
 
     ctypedef struct lb_seat:
         uint32_t n_held
@@ -100,6 +106,7 @@ cdef extern from "lbcore.h" nogil:
 
     ctypedef struct lb_backing:
         void *context
+        lb_counter *(*row)(void *context)
         bint (*sweep)(void *context)
         uint64_t seed
 
@@ -119,6 +126,7 @@ cdef extern from "lbcore.h" nogil:
         uint32_t max_workers
 
     const lb_share_size lb_share_default
+    const uint32_t LB_SHARE_NAME
 
     ctypedef struct lb_share_extent:
         size_t whole
@@ -152,6 +160,8 @@ cdef extern from "lbcore.h" nogil:
     lb_status lb_share_measure(const lb_share_size *size, lb_share_extent *extent, lb_error *err)
     lb_status lb_share_open(lb_share **out, void *memory, const lb_share_size *size, uint64_t seed,
                             const lb_share_locks *locks, lb_error *err)
+    lb_status lb_share_size_of(const void *head, lb_share_size *out, lb_error *err)
+    bint lb_share_retire(lb_share *share)
     bint lb_share_close(lb_share *share)
     bint lb_share_alone(lb_share *share)
     const lb_backing *lb_share_backing(lb_share *share)

@@ -65,6 +65,14 @@ static inline int lb_segment_open(lb_segment *out, const char *dir, const char *
 static inline int lb_segment_lock(lb_segment *segment, uint32_t wait_ms, lb_segment_fault *fault) {
     return lb_segment_open(segment, "", "", segment->shape, wait_ms, fault);
 }
+/* What the binding says where a thread of this very process loads for too long. */
+static inline int lb_segment_busy(const lb_segment *segment, lb_segment_fault *fault) {
+    return lb_segment_fail(fault, ETIMEDOUT, "%s is being loaded by another thread of this process", segment->path);
+}
+
+/* Is this what lb_segment_lock() says of a file that others cannot find any more? */
+static inline bool lb_segment_was_removed(int error) { return error == ESTALE; }
+
 static inline void lb_segment_unlock(lb_segment *segment) { (void)segment; }
 static inline bool lb_segment_take_row(void *segment, uint32_t row) { return (void)segment, (void)row, false; }
 static inline void lb_segment_give_row(void *segment, uint32_t row) { (void)segment, (void)row; }
@@ -72,6 +80,18 @@ static inline bool lb_segment_take_job(lb_segment *segment, uint32_t job) { retu
 static inline void lb_segment_give_job(lb_segment *segment, uint32_t job) { (void)segment, (void)job; }
 static inline void lb_segment_remove(lb_segment *segment) { (void)segment; }
 static inline void lb_segment_close(lb_segment *segment) { (void)segment; }
+static inline int lb_segment_find(lb_segment *out, const char *dir, const char *name, void *head, size_t bytes,
+                                  uint32_t wait_ms, lb_segment_fault *fault) {
+    (void)head, (void)bytes;
+    return lb_segment_open(out, dir, name, (lb_segment_shape){0}, wait_ms, fault);
+}
+static inline int lb_segment_map(lb_segment *segment, lb_segment_fault *fault) {
+    return lb_segment_open(segment, "", "", segment->shape, 0, fault);
+}
+static inline int lb_segment_busy(const lb_segment *segment, lb_segment_fault *fault) {
+    return lb_segment_open(NULL, "", "", segment->shape, 0, fault);
+}
+static inline bool lb_segment_was_removed(int error) { return (void)error, false; }
 
 #else
 
@@ -192,16 +212,23 @@ static inline int lb_segment_reserve(int fd, size_t from, size_t bytes) {
     return 0;
 }
 
-/* The size it must have, its head reserved, and a mapping.  Under the load lock. */
+/* The size it must have, its head reserved, and a mapping.  Under the load lock.  A file of another size is mapped as it is:
+ * it has living workers, and share/ says by its head what is wrong with it. */
 static inline int lb_segment_map(lb_segment *s, lb_segment_fault *fault) {
     struct stat is;
     int error = fstat(s->fd, &is) ? errno : 0;
-    if (!error && (size_t)is.st_size < s->shape.whole && ftruncate(s->fd, (off_t)s->shape.whole)) error = errno;
-    if (!error) error = lb_segment_reserve(s->fd, 0, s->shape.head);
+    bool other = !error && is.st_size > 0 && (size_t)is.st_size != s->shape.whole;
+    if (!error && is.st_size == 0 && ftruncate(s->fd, (off_t)s->shape.whole)) error = errno;
+    if (!error && !other) error = lb_segment_reserve(s->fd, 0, s->shape.head);
     if (error) return lb_segment_fail(fault, error, "%s: no room for %zu bytes: %s", s->path, s->shape.head, strerror(error));
-    s->memory = mmap(NULL, s->shape.whole, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
-    if (s->memory == MAP_FAILED)
+    void *memory = mmap(NULL, s->shape.whole, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
+    if (memory == MAP_FAILED)
         return lb_segment_fail(fault, errno, "%s: %zu bytes cannot be mapped: %s", s->path, s->shape.whole, strerror(errno));
+    if (other && *(const uint64_t *)memory == 0) {              /* share/ would take it for a new one */
+        munmap(memory, s->shape.whole);
+        return lb_segment_fail(fault, EINVAL, "%s is not a segment: it has %lld bytes", s->path, (long long)is.st_size);
+    }
+    s->memory = memory;
     return 0;
 }
 
@@ -215,6 +242,14 @@ static inline int lb_segment_lock(lb_segment *segment, uint32_t wait_ms, lb_segm
     lb_segment_flock(segment->fd, F_UNLCK, 0, 1);
     return lb_segment_fail(fault, ESTALE, "%s was removed", segment->path);
 }
+
+/* What the binding says where a thread of this very process loads for too long. */
+static inline int lb_segment_busy(const lb_segment *segment, lb_segment_fault *fault) {
+    return lb_segment_fail(fault, ETIMEDOUT, "%s is being loaded by another thread of this process", segment->path);
+}
+
+/* Is this what lb_segment_lock() says of a file that others cannot find any more? */
+static inline bool lb_segment_was_removed(int error) { return error == ESTALE; }
 
 static inline void lb_segment_unlock(lb_segment *segment) { lb_segment_flock(segment->fd, F_UNLCK, 0, 1); }
 
@@ -247,7 +282,8 @@ static inline void lb_segment_remove(lb_segment *segment) {
 
 /* Lets go of every lock that this process has on the file. */
 static inline void lb_segment_close(lb_segment *segment) {
-    munmap(segment->memory, segment->shape.whole);
+    if (segment->memory) munmap(segment->memory, segment->shape.whole);
+    segment->memory = NULL;
     close(segment->fd);
     segment->fd = -1;
 }
@@ -287,6 +323,39 @@ static inline int lb_segment_open(lb_segment *out, const char *dir, const char *
         if (error != EAGAIN) return error;
     }
     return lb_segment_fail(fault, EAGAIN, "%s is removed again and again", s.path);
+}
+
+/* ---- for tools: what is there, and never anything new ------------------------------------------------------- */
+
+static inline int lb_segment_nobody(const char *dir, const char *name, lb_segment_fault *fault) {
+    return lb_segment_fail(fault, ENOENT, "nobody shares under %s in %s", name, dir);
+}
+
+/* The load lock, and the first bytes of a segment that has living workers. */
+static inline int lb_segment_read(lb_segment *s, void *head, size_t bytes, uint32_t wait_ms, lb_segment_fault *fault) {
+    int error = lb_segment_vet(s->fd, s->path, fault);
+    if (!error) error = lb_segment_wait(s->fd, s->path, wait_ms, fault);
+    if (error) return error;
+    if (lb_segment_is_gone(s->fd, s->path) || lb_segment_holder(s->fd, 1, LB_SEGMENT_ROWS) == 0) return ENOENT;
+    if (pread(s->fd, head, bytes, 0) == (ssize_t)bytes) return 0;
+    return lb_segment_fail(fault, EINVAL, "%s is not a segment: it has less than %zu bytes", s->path, bytes);
+}
+
+/* The segment that workers share as `name` in `dir`: its first bytes in head; the load lock is ours then.  Fill in the shape
+ * and lb_segment_map() it.  ENOENT where nobody does, or another errno: nothing has changed.
+ * Not in a process that has it open already: see above. */
+static inline int lb_segment_find(lb_segment *out, const char *dir, const char *name, void *head, size_t bytes,
+                                  uint32_t wait_ms, lb_segment_fault *fault) {
+    lb_segment s = {.fd = -1};
+    int error = lb_segment_name(s.path, sizeof s.path, dir, name, fault);
+    if (error) return error;
+    s.fd = open(s.path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (s.fd < 0 && errno == ENOENT) return lb_segment_nobody(dir, name, fault);
+    if (s.fd < 0) return lb_segment_refused(s.path, errno, fault);
+    error = lb_segment_read(&s, head, bytes, wait_ms, fault);
+    if (error) close(s.fd);
+    else *out = s;
+    return error == ENOENT ? lb_segment_nobody(dir, name, fault) : error;
 }
 
 #endif

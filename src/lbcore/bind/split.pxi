@@ -26,6 +26,7 @@ cdef class Backend:
 
 
 @cython.final
+@cython.no_gc_clear                     # its end needs the segment; nothing it holds leads back to it alone
 cdef class Split:
     """Backends drawn by weight, exactly, before a target is picked inside the one drawn.  See ``_core.pyi``."""
 
@@ -81,8 +82,10 @@ cdef class Split:
 
     def __dealloc__(self):
         strike_off_split(self)
-        lb_split_free(self.ptr)
-        if self.segment is not None:
+        if self.segment is None:
+            lb_split_free(self.ptr)
+        elif not ENDING:
+            lb_split_free(self.ptr)
             let_go(self.segment)
 
     def pick(self, key=None):
@@ -139,9 +142,7 @@ cdef class Split:
         for b in self.backends:
             if b.upstream is not None:
                 b.upstream.now()
-        self.segment.lock()
         lb_split_rejoin(self.ptr)
-        self.segment.unlock()
         self.orphan = False
         return 0
 

@@ -5,6 +5,7 @@ cdef Py_ssize_t MOST_REASONS = 64       # how many targets a NoTarget names
 
 
 @cython.final
+@cython.no_gc_clear                     # its end needs the segment; cycles are broken at its targets and callbacks
 cdef class Upstream:
     """A named group of targets with one policy.  See ``_core.pyi``."""
 
@@ -63,18 +64,20 @@ cdef class Upstream:
         strike_off(self)
         if self.segment is None:
             lb_upstream_free(self.ptr)          # accepts NULL: __cinit__ may have failed
-        else:
+        elif not ENDING:                        # else all was given back, and other threads may have the locks for ever
             self.leave()
 
     cdef int leave(self) except -1:
         """Give the places back; where somebody else loads for too long, the end of the process does."""
+        cdef lb_segment_fault fault
+        cdef int error
         if self.ptr != NULL:
-            try:
-                self.segment.lock()
-            except ConfigError:
+            error = self.segment.try_lock(LOAD_WAIT_MS, &fault)
+            if error and not lb_segment_was_removed(error):
                 return 0
             lb_upstream_free(self.ptr)
-            self.segment.unlock()
+            if not error:
+                self.segment.unlock()
         return let_go(self.segment)
 
     # ---- picking --------------------------------------------------------------------------------------------
@@ -482,12 +485,15 @@ cdef class Upstream:
         """The first use in the child of a fork: places of its own."""
         cdef lb_error err
         cdef lb_status status
+        cdef uint64_t now
         self.orphan = False
         try:
+            now = self.now()
             self.segment.lock()
-            status = lb_upstream_rejoin(self.ptr, self.now(), &err)
+            status = lb_upstream_rejoin(self.ptr, now, &err)
             self.segment.unlock()
             check(status, &err)
+            plan_the_end()
         except BaseException:
             self.orphan = True
             raise

@@ -59,7 +59,7 @@ typedef struct lb_row {
     _Alignas(64) lb_word bits[];    /* places, then commons, then the counters */
 } lb_row;
 
-_Static_assert(sizeof(lb_head) == 128, "layout");
+_Static_assert(sizeof(lb_head) == 128 && offsetof(lb_head, rows) == LB_SHARE_HEAD, "layout");
 _Static_assert(sizeof(lb_common_entry) == 128, "layout");
 _Static_assert(sizeof(lb_place_entry) == 256, "layout");
 _Static_assert(sizeof(lb_cursor) == 64, "layout");

@@ -105,8 +105,8 @@ static uint32_t allot(lb_share *share, lb_table *table, lb_mark mark, bool *fres
 /* The same, and the dead make room. */
 static lb_status find_room(lb_share *share, lb_table *table, lb_mark mark, uint32_t *out, bool *fresh, lb_error *err) {
     if (!lb_share_claim(share))
-        return lb_fail(err, LB_ERR_CONFIG, "shared.max_workers", "all %u rows are held by living workers; up to %u "
-                       "can be had", share->size.max_workers, LB_SHARE_MAX_WORKERS);
+        return lb_fail(err, LB_ERR_CONFIG, "shared.max_workers", "all %u rows are held by living workers (up to %u "
+                       "can be had), or its directory is full", share->size.max_workers, LB_SHARE_MAX_WORKERS);
     uint32_t i = allot(share, table, mark, fresh);
     if (i == LB_NONE && lb_share_sweep(share)) i = allot(share, table, mark, fresh);
     if (i == LB_NONE)

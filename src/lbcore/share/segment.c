@@ -69,22 +69,39 @@ static const lb_backing functions = {
 
 /* ---- open and close ----------------------------------------------------------------------------------------- */
 
-/* LB_OK: new (all 0), or a segment as we want it. */
-static lb_status recognise(const lb_head *head, const lb_share_size *size, lb_error *err) {
+/* A segment that we can read. */
+static lb_status check_layout(const lb_head *head, lb_error *err) {
     uint64_t magic = lb_word_read(&head->magic), layout = lb_word_read(&head->layout);
-    uint64_t targets = lb_word_read(&head->max_targets), workers = lb_word_read(&head->max_workers);
-    if (magic == 0) return LB_OK;
     if (magic != LB_SHARE_MAGIC)
         return lb_fail(err, LB_ERR_CONFIG, "shared", "not a segment of lbcore: it begins with %#llx",
                        (unsigned long long)magic);
     if (layout != LB_SHARE_LAYOUT)
         return lb_fail(err, LB_ERR_CONFIG, "shared", "the segment has layout %llu, this lbcore reads layout %u: "
                        "its workers run another version", (unsigned long long)layout, LB_SHARE_LAYOUT);
+    return LB_OK;
+}
+
+/* LB_OK: new (all 0), or a segment as we want it. */
+static lb_status recognise(const lb_head *head, const lb_share_size *size, lb_error *err) {
+    uint64_t targets = lb_word_read(&head->max_targets), workers = lb_word_read(&head->max_workers);
+    if (lb_word_read(&head->magic) == 0) return LB_OK;
+    lb_status status = check_layout(head, err);
+    if (status) return status;
     if (targets != size->max_targets || workers != size->max_workers)
         return lb_fail(err, LB_ERR_CONFIG, "shared", "the segment has max_targets %llu and max_workers %llu, "
                        "this worker wants %u and %u", (unsigned long long)targets, (unsigned long long)workers,
                        size->max_targets, size->max_workers);
     return LB_OK;
+}
+
+lb_status lb_share_size_of(const void *head, lb_share_size *out, lb_error *err) {
+    const lb_head *h = head;
+    lb_status status = check_layout(h, err);
+    lb_share_size size = {.max_targets = (uint32_t)lb_word_read(&h->max_targets),
+                          .max_workers = (uint32_t)lb_word_read(&h->max_workers)};
+    if (!status) status = check(&size, err);
+    if (!status) *out = size;
+    return status;
 }
 
 static void make(lb_head *head, const lb_share_size *size, uint64_t seed) {
@@ -135,14 +152,6 @@ lb_status lb_share_open(lb_share **out, void *memory, const lb_share_size *size,
     return LB_OK;
 }
 
-bool lb_share_close(lb_share *share) {
-    if (!share) return false;
-    lb_share_resign(share);
-    bool alone = lb_share_alone(share);
-    lb_free(share);
-    return alone;
-}
-
 const lb_backing *lb_share_backing(lb_share *share) { return &share->backing; }
 
 void lb_share_forked(lb_share *share) {
@@ -150,6 +159,19 @@ void lb_share_forked(lb_share *share) {
     memset(share->commons.refs, 0, share->commons.n * sizeof(uint32_t));
     memset(share->places.refs, 0, share->places.n * sizeof(uint32_t));
     memset(share->cursor_refs, 0, share->n_cursors * sizeof(uint32_t));
+}
+
+bool lb_share_retire(lb_share *share) {
+    lb_share_resign(share);
+    lb_share_forked(share);
+    return lb_share_alone(share);
+}
+
+bool lb_share_close(lb_share *share) {
+    if (!share) return false;
+    bool alone = lb_share_retire(share);
+    lb_free(share);
+    return alone;
 }
 
 /* ---- looking in --------------------------------------------------------------------------------------------- */

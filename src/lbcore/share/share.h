@@ -63,6 +63,15 @@ lb_status lb_share_measure(const lb_share_size *size, lb_share_extent *extent, l
 lb_status lb_share_open(lb_share **out, void *memory, const lb_share_size *size, uint64_t seed,
                         const lb_share_locks *locks, lb_error *err);
 
+/* The sizes of the segment that begins with `head` (LB_SHARE_HEAD bytes of it are enough).  Errors: LB_ERR_CONFIG ("shared"):
+ * another layout, not a segment; *out is as it was. */
+#define LB_SHARE_HEAD 64u
+lb_status lb_share_size_of(const void *head, lb_share_size *out, lb_error *err);
+
+/* load.  Gives back what this worker holds and goes on without a row, as a child of a fork does: at the end of a program,
+ * whose threads may still look in.  True if no other worker has a row. */
+bool lb_share_retire(lb_share *share);
+
 /* load.  Gives back what this worker holds.  True if no other worker has a row: the embedder removes the segment.
  * Accepts NULL (then false). */
 bool lb_share_close(lb_share *share);

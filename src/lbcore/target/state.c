@@ -164,10 +164,18 @@ bool lb_state_finish(lb_state *state, uint32_t slot, uint32_t generation) {
     return true;
 }
 
+/* Calls that other States of this process have on the place: an upstream that a reload made anew, beside the old one. */
+static uint32_t beside(const lb_state *state, uint32_t slot, const lb_seat *seat) {
+    if (!state->row) return 0;
+    uint32_t own = lb_counter_read(lb_in_flight(state, slot)) - lb_counter_read(&seat->others);
+    uint32_t all = lb_counter_read(&state->row[seat->place]);
+    return all > own ? all - own : 0;
+}
+
 uint32_t lb_state_look_at(lb_state *state, uint32_t slot) {
     lb_seat *seat = lb_seat_of(state, slot);
     if (state->backing) {
-        uint32_t others = state->backing->others(state->backing->context, seat->place);
+        uint32_t others = state->backing->others(state->backing->context, seat->place) + beside(state, slot, seat);
         lb_counter_add(lb_in_flight(state, slot), others - lb_counter_read(&seat->others)); /* may wrap: a difference */
         lb_counter_write(&seat->others, others);
     }

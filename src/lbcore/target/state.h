@@ -98,7 +98,8 @@ void lb_state_leave_later(lb_state *state, uint32_t slot);
  * True if the call counted. */
 bool lb_state_finish(lb_state *state, uint32_t slot, uint32_t generation);
 
-/* Where State is shared: look at the calls of the other workers.  Returns how many they are in all. */
+/* Where State is shared: look at the calls of the others: other workers, and other States of this one that have the same
+ * targets.  Returns how many they are in all. */
 uint64_t lb_state_look(lb_state *state);
 
 /* The same for one slot: its calls, those of all workers. */

@@ -141,13 +141,20 @@ static void discard(lb_upstream *up, draft *next) {
 
 #define SHOWN_NAME 160
 
+/* A target is known by its upstream and its id: the same address in two upstreams is two targets.  Crosswise, so that an
+ * upstream and a target of one name do not cancel each other. */
+static lb_mark mark_in(const lb_upstream *up, lb_str identity) {
+    lb_mark mark = mark_of(identity);
+    return (lb_mark){.high = mark.high ^ up->mark.low, .low = mark.low ^ up->mark.high};
+}
+
 /* What a segment is told of a target; `text` has room for the name. */
 static lb_who who_is(const lb_upstream *up, lb_str identity, char *text) {
     lb_str name = up->spec.name;
     if (!up->state->backing) return (lb_who){.name = ""};
     (void)snprintf(text, SHOWN_NAME, "%.*s %.*s", name.len < 80 ? (int)name.len : 80, name.data,
                    identity.len < 78 ? (int)identity.len : 78, identity.data);
-    return (lb_who){.identity = mark_of(identity), .name = text};
+    return (lb_who){.identity = mark_in(up, identity), .name = text};
 }
 
 /* A slot for a newcomer.  It starts slowly, unless it comes with the first list, or other workers know it already. */
