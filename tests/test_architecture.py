@@ -35,6 +35,7 @@ PYTHON_ARROWS = {
     "options": {"_checked", "errors"},
     "healthrules": {"_checked", "errors"},
     "affinity": {"errors"},
+    "aio": {"_core", "errors"},  # stands beside the binding: waits for what it hands out
     "filters": {"_core", "errors"},  # _core: a share of mirrored requests is a split
     "keys": {"_core", "errors"},
     "engine": {"_core", "errors", "keys", "options"},

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Generic, Literal, Never, Self, TypeVar, final, overload
 
 from lbcore.affinity import Affinity
+from lbcore.errors import NoTarget
 from lbcore.healthrules import Health
 from lbcore.keys import KeySource
 from lbcore.options import Levels, Limits, Shared, SlowStart
@@ -422,14 +423,25 @@ class Upstream:
     def give_up_probing(self) -> None:
         """Let another worker of the host probe."""
 
-    def watch(self, watcher: Callable[[], object] | None) -> None:
-        """Have ``watcher()`` called when a call ended or a target may be had that could not before; None: nobody is."""
+    def watch(self, watcher: Callable[[], object]) -> None:
+        """Have ``watcher()`` called when a call ended or a target may be had that could not before.
+
+        It is called in the thread where that happened, after the change and without a lock; what it raises is reported
+        as unraisable.  Several may watch; one that watches already is not called twice.
+        """
+
+    def unwatch(self, watcher: Callable[[], object]) -> None:
+        """Call ``watcher`` no more; nothing for one that is not watching."""
 
     def advance(self) -> None:
         """Fire what is due.  Calls do this by themselves; it serves programs that watch events without calls."""
 
     def events(self) -> list[Event]:
         """Take the events since the last call, oldest first; at most 256 are kept."""
+
+    @property
+    def events_dropped(self) -> int:
+        """Events lost because nobody took them, as far as :meth:`events` has found."""
 
     def stats(self) -> dict[str, Any]:
         """Figures of this moment.
@@ -718,3 +730,38 @@ class Router:
         source: str | None = None,
         destination: str | None = None,
     ) -> Match | None: ...
+
+# ---- for lbcore.aio -----------------------------------------------------------------------------------------------
+
+def wanted(
+    source: Upstream | Split | Match, key: _Key | None, within: Subset | None, session: str | None
+) -> tuple[Upstream, _Key | None, Backend | None]:
+    """What a call of ``source`` waits for: upstream, key and backend; a split draws once, here."""
+
+def begun_or_none(
+    up: Upstream,
+    key: _Key | None,
+    within: Subset | None,
+    exclude: _Exclude | None,
+    session: str | None,
+    backend: Backend | None,
+) -> Call | None:
+    """As :meth:`Upstream.acquire`, at the exact time; None if nobody can be had."""
+
+def due_in(up: Upstream) -> float | None:
+    """Seconds until something of the upstream changes by itself; None: nothing will."""
+
+def nobody_of(up: Upstream) -> NoTarget:
+    """The :class:`NoTarget` of this moment."""
+
+def line_of(up: Upstream, make: Callable[[Upstream], Any]) -> Any:
+    """The upstream's line of those who wait; made by ``make(up)`` when it is first asked for."""
+
+def is_leaving(t: Target) -> bool:
+    """True if it is draining, disabled or removed, whatever its health."""
+
+def settle(up: Upstream) -> None:
+    """Look at the other workers' calls now."""
+
+def is_shared(up: Upstream) -> bool:
+    """True if other workers' calls and changes count, too."""

@@ -31,6 +31,7 @@ cdef int forked_upstreams() except -1:
         up = <Upstream>at
         lb_upstream_forked(up.ptr, new_seed())
         up.orphan = up.segment is not None
+        up.watchers = up.line = None        # those who wait are the parent's
         at = up.behind
     return 0
 

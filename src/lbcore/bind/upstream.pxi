@@ -18,14 +18,15 @@ cdef class Upstream:
     cdef dict places                    # numbers of localities
     cdef object clock, levels, rules    # rules: of health, as given
     cdef readonly tuple failures
-    cdef object watcher                 # called when somebody may be had who could not before
+    cdef tuple watchers                 # called when somebody may be had who could not before; None: nobody
+    cdef object line                    # of those who wait in lbcore.aio; None: nobody ever did
     cdef Segment segment                # where State is shared; None: it is private
     cdef bint orphan                    # in the child of a fork, until it has places of its own
     cdef PyObject *before               # the list of all upstreams, for forks
     cdef PyObject *behind
     cdef bint warned, keyed
     cdef bint learns                    # calls must be told the exact time
-    cdef uint64_t dropped
+    cdef readonly uint64_t events_dropped
 
     def __cinit__(self, name, targets, policy="round_robin", *, health="passive", limits=None, slow_start=None,
                   affinity=None, when_empty="fail", shared=None, seed=None, clock=None, levels=None, failures=()):
@@ -294,6 +295,7 @@ cdef class Upstream:
         cdef uint32_t w = <uint32_t>whole("weight", weight, LB_MAX_WEIGHT)
         check(lb_upstream_set_weight(self.ptr, <uint32_t>t.index, w, self.now(), &err), &err)
         t.weight = w
+        self.wake()
 
     def set_health(self, target, ok, hold=False):
         """Mark a target (un)healthy; ok=True also ends an ejection and a pause."""
@@ -325,18 +327,30 @@ cdef class Upstream:
         return lb_checks_state(t.record()) <= LB_CHECK_MOSTLY_HEALTHY
 
     def watch(self, watcher):
-        """Have ``watcher()`` called whenever a target may be had that could not before; None: nobody is."""
-        self.watcher = watcher
+        """Have ``watcher()`` called whenever a target may be had that could not before."""
+        if not callable(watcher):
+            raise TypeError(f"watcher: {shown(watcher)} is not callable")
+        if self.watchers is None:
+            self.watchers = (watcher,)
+        elif watcher not in self.watchers:
+            self.watchers = (*self.watchers, watcher)
+
+    def unwatch(self, watcher):
+        """Call ``watcher`` no more; nothing for one that is not watching."""
+        if self.watchers is not None and watcher in self.watchers:
+            self.watchers = tuple([w for w in self.watchers if w != watcher]) or None
 
     cdef int wake(self) except -1:
-        if self.watcher is not None:
-            self.watcher()
+        if self.watchers is not None:
+            for watcher in self.watchers:
+                tell(watcher)
         return 0
 
     def advance(self):
         """Fire what is due."""
         cdef lb_error err
         check(lb_upstream_advance(self.ptr, self.now(), &err), &err)
+        self.wake()
 
     cdef Target member(self, target):
         """A target of ours, given as itself or by its identity."""
@@ -519,6 +533,17 @@ cdef class Upstream:
 
     def __repr__(self):
         return f"Upstream({self.name!r}, {self.policy.name}, {len(self.targets)} targets)"
+
+
+cdef int tell(watcher) except -1:
+    """Its failure is not that of whose call ended: it is reported as that of a destructor is."""
+    cdef PyObject *answer = PyObject_CallNoArgs(watcher)
+    if answer == NULL:
+        if not PyErr_ExceptionMatches(Exception):
+            return -1                       # KeyboardInterrupt and its like, on their way
+        PyErr_WriteUnraisable(watcher)
+    Py_XDECREF(answer)
+    return 0
 
 
 cdef Policy policy_named(name):
