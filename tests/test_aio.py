@@ -7,17 +7,16 @@ import subprocess
 import sys
 import textwrap
 import threading
-import warnings
 from collections import deque
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loops import run
 
 import lbcore
 from lbcore import aio
 from lbcore.testing import ManualClock
+from loops import run
 
 
 def narrow(clock=None, targets=("a:1",), **more):
@@ -106,7 +105,7 @@ def test_who_waits_for_less_does_not_stand_in_the_way():
     [
         lambda up: up["a:1"].enable(),
         lambda up: up.update(["a:1", "b:1"]),
-        lambda up: (up.update(["b:1"])),
+        lambda up: up.update(["b:1"]),
     ],
 )
 def test_a_change_serves_who_waits(change):
@@ -325,7 +324,9 @@ class Twin:
 
 @given(
     capacity=st.integers(1, 3),
-    steps=st.lists(st.tuples(st.sampled_from(["come", "end", "cancel", "turn"]), st.integers(0, 9)), max_size=60),
+    steps=st.lists(
+        st.tuples(st.sampled_from(["come", "end", "cancel", "turn"]), st.integers(0, 9)), max_size=60
+    ),
 )
 def test_the_order_is_that_of_arrival_and_no_wake_is_lost(capacity, steps):
     async def main():
@@ -509,7 +510,10 @@ def test_workers_that_share_state_see_each_others_ends(tmp_path):
     print("served")
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.stdout == "served\n", done.stderr
 
@@ -572,80 +576,3 @@ def test_a_session_waits_and_goes_home():
             await aio.acquire("u", timeout=1)
 
     run(main())
-
-
-# ---- the last call of a target ------------------------------------------------------------------------------------
-
-
-def test_drained_comes_with_the_last_call():
-    async def main():
-        up = lbcore.Upstream("u", ["a:1", "b:1"])
-        t = up["a:1"]
-        calls = [call for call in (up.acquire() for _ in range(6)) if call.target is t]
-        t.drain()
-        waiting = asyncio.create_task(aio.drained(t))
-        for call in calls:
-            await turns()
-            assert not waiting.done()
-            call.done()
-        assert await waiting is True
-        assert await aio.drained(t, timeout=0) is True
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        run(main())
-
-
-def test_drained_gives_up_and_notices_who_returns():
-    clock = ManualClock()
-
-    async def main():
-        up = lbcore.Upstream("u", ["a:1", "b:1"], clock=clock)
-        t = up["a:1"]
-        call = up.acquire(exclude="b:1")
-        with pytest.raises(lbcore.LbcoreError, match="in service"):
-            await aio.drained(t)
-        with pytest.raises(lbcore.LbcoreError, match="not a target"):
-            await aio.drained(lbcore.Target("a:1"))
-        t.drain()
-        assert await aio.drained(t, timeout=3) is False
-        assert 3 <= clock.now < 3.01
-        waiting = asyncio.create_task(aio.drained(t))
-        await turns()
-        t.undrain()
-        assert await waiting is False
-        t.disable()
-        waiting = asyncio.create_task(aio.drained(t))
-        await turns()
-        up.update(["b:1"])
-        call.done()
-        assert await waiting is True
-
-    run(main(), clock)
-
-
-# ---- watching ---------------------------------------------------------------------------------------------------
-
-
-def test_several_watch_and_a_failure_of_one_is_nobody_elses(monkeypatch):
-    reported, heard = [], []
-    monkeypatch.setattr(sys, "unraisablehook", lambda args: reported.append(args.exc_type))
-    up = lbcore.Upstream("u", ["a:1"])
-
-    def broken():
-        raise ValueError("mine")
-
-    up.watch(broken)
-    up.watch(first := lambda: heard.append(1))
-    up.watch(first)
-    up.watch(lambda: heard.append(2))
-    up.acquire().done()
-    assert heard == [1, 2] and reported == [ValueError]
-    up.unwatch(first)
-    up.unwatch(first)
-    up.unwatch(broken)
-    with up.acquire():
-        pass
-    assert heard == [1, 2, 2]
-    with pytest.raises(TypeError):
-        up.watch(None)

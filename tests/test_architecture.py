@@ -44,7 +44,7 @@ PYTHON_ARROWS = {
     # _core: it makes targets and is handed upstreams; config: a file of targets is read by config.targets alone, so
     # that YAML and JSON have one careful reader
     "discovery": {"_core", "config", "engine", "errors"},
-    "observe": {"engine", "errors"},
+    "observe": {"_core", "engine", "errors"},  # _core: it is handed upstreams and reads their events
     "adapters": {"_core", "engine", "errors"},  # _core: they are handed upstreams and calls, not only engines
     "testing": {"_core", "engine", "errors"},  # public helpers for tests: clocks, seeded engines
 }

@@ -79,10 +79,10 @@ def test_a_wrong_status_is_refused_but_released(up, status):
     assert up.targets[0].in_flight == 0
 
 
-def test_what_is_not_there_yet_releases_all_the_same(up):
-    for more in ({"retry_after": 3},):
+def test_a_wrong_value_is_refused_but_released(up):
+    for more in ({"retry_after": float("nan")}, {"retry_after": []}, {"latency": -1}, {"latency": True}):
         call = up.acquire()
-        with pytest.raises(lbcore.LbcoreError, match="not available yet"):
+        with pytest.raises(ValueError, match=next(iter(more))):
             call.done(**more)
     assert up.targets[0].in_flight == 0
 

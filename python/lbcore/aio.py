@@ -65,13 +65,13 @@ async def acquire(
 ) -> Call:
     """As ``source.acquire()``, but wait up to ``timeout`` seconds (None: without end) for a target that can be had.
 
-    Those who wait for the same ``within`` and ``exclude`` are served in the order in which they came; nobody who comes
-    later is served before.  A split draws its backend once and waits for that.  Cancelling leaves the line; a call that
-    was handed over in that moment goes to the next.  ``source.acquire()`` itself does not wait and stands in no line.
+    Those who wait for the same ``within`` and ``exclude`` are served in the order in which they came; nobody who
+    comes later is served before.  A split draws its backend once and waits for that.  Cancelling leaves the line; a
+    call that was handed over in that moment goes to the next.  ``source.acquire()`` itself stands in no line.
 
-    Raises :class:`NoTarget` when the time is over (with ``reasons`` and ``retry_after``, as without waiting) and at once
-    where waiting does not help (``status`` 500); ``NoKey``, ``ConfigError`` as ``source.acquire()`` does.  Cost: O(1) for
-    each who comes, goes or is served.
+    Raises :class:`NoTarget` when the time is over (with ``reasons`` and ``retry_after``, as without waiting) and at
+    once where waiting does not help (``status`` 500); ``NoKey``, ``ConfigError`` as ``source.acquire()`` does.
+    Cost: O(1) for each who comes, goes or is served.
     """
     seconds = _checked(timeout)
     upstream, key, backend = wanted(source, key, within, session)
@@ -223,12 +223,12 @@ class _Line:
 
     ::
 
-        join, leave --inbox-->  row (None, {}):      w1  w4  w5        the oldest head is tried first; a row whose head
-        a call ended --woken->  row (zone_a, {}):    w2  w3            cannot be served is left alone until the next time
+        join, leave --inbox-->  row (None, {}):    w1  w4  w5      the oldest head is tried first; a row whose head
+        a call ended --woken->  row (zone_a, {}):  w2  w3          cannot be served is left alone until the next time
 
-    Threads  rows are touched by one thread at a time, which holds a lock that nobody waits for: who finds it taken leaves
-             word (inbox, ``_woken``, ``_again``) and goes.  So a call that ends while another is being handed over, even
-             one that the garbage collector ends, neither recurs nor blocks.
+    Threads  rows are touched by one thread at a time, which holds a lock that nobody waits for: who finds it taken
+             leaves word (inbox, ``_woken``, ``_again``) and goes.  So a call that ends while another is being handed
+             over, even one that the garbage collector ends, neither recurs nor blocks.
     Waking   that a head could not be served stays true until the upstream says otherwise (watch), time passes (the
              head's alarm), or the head leaves.
     """

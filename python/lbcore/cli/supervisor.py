@@ -18,6 +18,7 @@ from lbcore.adapters.stream import StreamProxy
 from lbcore.config.sources import SUFFIXES
 from lbcore.engine import Engine, Spec
 from lbcore.errors import LbcoreError
+from lbcore.observe import log_events
 
 log = logging.getLogger("lbcore")
 
@@ -204,7 +205,7 @@ class Supervisor:
         files = self._files or ()
         while True:
             await asyncio.sleep(every)
-            self._log_events()
+            log_events(self._engine)
             now = await asyncio.to_thread(stamps, files)
             if now == self._seen:
                 continue
@@ -213,12 +214,6 @@ class Supervisor:
                 await asyncio.sleep(_SETTLED_SECONDS)
                 now = await asyncio.to_thread(stamps, files)
             await self.reload()
-
-    def _log_events(self) -> None:
-        for upstream in self._engine.upstreams.values():
-            for event in upstream.events():
-                address = event.target.address if event.target else "a removed target"
-                log.info("%s: %s %s", event.upstream, address, event.kind)
 
 
 def stamps(files: Iterable[str]) -> dict[str, Stamp]:

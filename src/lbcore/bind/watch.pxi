@@ -9,6 +9,7 @@ cdef list events_of(Upstream up):
     found = []
     by_slot = None
     while lb_upstream_next_event(up.ptr, &e, &dropped):
+        up.events_dropped += dropped
         if by_slot is None:
             by_slot = {(t.slot, t.generation): t for t in up.targets}
         made = Event.__new__(Event)
