@@ -1,7 +1,5 @@
 # Call: one request in flight.  Plain C data plus the objects it needs; no cycle can run through it.
 
-cdef object is_finalizing = sys.is_finalizing       # held here: the module's names go before the last calls do
-
 cdef lb_report WENT_WELL
 WENT_WELL.outcome.verdict = LB_SUCCESS
 WENT_WELL.latency_ns = LB_NEVER
@@ -106,7 +104,7 @@ cdef class Call:
         if self.open:
             self.open = False
             lb_upstream_release(self.upstream.ptr, &self.c)
-            if is_finalizing():                 # the program ends: nobody is left to mend it
+            if ENDED:
                 return
             self.upstream.wake()
             warnings.warn(f"a call to {self.target.address} was dropped without done()", ResourceWarning)

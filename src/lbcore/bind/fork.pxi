@@ -30,6 +30,7 @@ cdef int forked_upstreams() except -1:
     while at != NULL:
         up = <Upstream>at
         lb_upstream_forked(up.ptr, new_seed())
+        up.recount()
         up.orphan = up.segment is not None
         up.watchers = up.line = None        # those who wait are the parent's
         at = up.behind

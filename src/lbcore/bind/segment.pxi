@@ -63,7 +63,7 @@ cdef class Segment:
     cdef int leave(self) except -1:
         """The last user of the process is gone: give everything back, and remove the file if nobody else is there."""
         cdef bint last
-        if self.ptr == NULL:
+        if self.ptr == NULL or ENDED:
             return 0
         if self.take_lock(LOAD_WAIT_MS) != 0:
             self.ptr = NULL             # somebody loads for too long: the kernel gives back what is ours
@@ -185,6 +185,8 @@ cdef Segment segment_of(shared):
 
 cdef int let_go(Segment segment) except -1:
     """One user less; the last one closes it."""
+    if ENDED:
+        return 0
     segment.n_users -= 1
     if segment.n_users == 0:
         SEGMENTS.pop((segment.dir, segment.name), None)
@@ -193,8 +195,11 @@ cdef int let_go(Segment segment) except -1:
 
 
 def remove_segments():
-    """At the end of the program: remove the files that nobody else uses.  Nothing is freed: threads may still run."""
+    """At the end of the program: remove the files that nobody else uses.  Nothing is freed: threads may still run, and
+    the kernel takes back what is ours."""
+    global ENDED
     cdef Segment segment
+    ENDED = True
     for segment in list(SEGMENTS.values()):
         if segment.take_lock(100) == 0:
             if lb_share_alone(segment.ptr):

@@ -26,6 +26,7 @@ cdef class Backend:
 
 
 @cython.final
+@cython.no_gc_clear                     # its end needs the segment
 cdef class Split:
     """Backends drawn by weight, exactly, before a target is picked inside the one drawn.  See ``_core.pyi``."""
 

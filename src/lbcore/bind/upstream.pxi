@@ -5,6 +5,7 @@ cdef Py_ssize_t MOST_REASONS = 64       # how many targets a NoTarget names
 
 
 @cython.final
+@cython.no_gc_clear                     # its end needs the segment; cycles end at its targets
 cdef class Upstream:
     """A named group of targets with one policy.  See ``_core.pyi``."""
 
@@ -69,7 +70,7 @@ cdef class Upstream:
 
     cdef int leave(self) except -1:
         """Give the places back; where somebody else loads for too long, the end of the process does."""
-        if self.ptr != NULL:
+        if self.ptr != NULL and not ENDED:
             try:
                 self.segment.lock()
             except ConfigError:
@@ -451,10 +452,16 @@ cdef class Upstream:
             live.become(given)
             live.index = i
             live.slot = view.slot[i]
-            live.generation = lb_generation_of(lb_upstream_state(self.ptr), live.slot)
         self.targets = lives
         self.by_id = by_id
+        self.recount()
         return 0
+
+    cdef void recount(self) noexcept:
+        """The live objects stand for the generation of now: after an update, and in the child of a fork."""
+        cdef Target live
+        for live in self.targets:
+            live.generation = lb_generation_of(lb_upstream_state(self.ptr), live.slot)
 
     # ---- watching -------------------------------------------------------------------------------------------
 
@@ -500,6 +507,7 @@ cdef class Upstream:
             status = lb_upstream_rejoin(self.ptr, self.now(), &err)
             self.segment.unlock()
             check(status, &err)
+            self.recount()
         except BaseException:
             self.orphan = True
             raise
