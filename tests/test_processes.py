@@ -1,52 +1,14 @@
-"""Forks, exits, signals, copies and interpreters: what a process does to an engine that it embeds.
+"""Forks, exits, copies and interpreters: what a process does to an engine that it embeds.
 
 Each test is a process of its own with a time-out: what goes wrong here hangs or crashes.
 """
 
 import os
-import subprocess
-import sys
-import textwrap
 
 import pytest
+from processes import python
 
-SIGNALS = int(os.environ.get("LBCORE_SIGNALS", "20"))  # interrupted builds; make soak: 200
 POSIX = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
-
-HELPERS = """
-import gc, os, signal, sys, threading, warnings
-import lbcore
-
-def child_of(what):
-    "Run what() in a forked child; fail if that does."
-    sys.stdout.flush()
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            what()
-            code = 0
-        except BaseException as error:
-            import traceback
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(code)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-"""
-
-
-def python(code, *args, timeout=120, flags=("-X", "dev")):
-    """Run ``code`` with HELPERS before it; what it printed.  It must end well and say nothing on stderr."""
-    done = subprocess.run(
-        [sys.executable, *flags, "-c", HELPERS + textwrap.dedent(code), *map(str, args)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
-    assert (done.returncode, done.stderr) == (0, ""), f"exit code {done.returncode}\n{done.stderr[-4000:]}"
-    return done.stdout.strip()
-
 
 # ---- the end of the interpreter -------------------------------------------------------------------------------------
 
@@ -235,50 +197,6 @@ def test_a_dropped_upstream_gives_its_places_in_shared_state_back(tmp_path):
     print("end")
     """
     assert python(code, tmp_path) == "end"
-
-
-# ---- signals ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="setitimer")
-def test_an_interrupted_build_leaves_the_old_table_or_the_new_one(request):
-    code = """
-    import random, time
-    rounds = int(sys.argv[1])
-    random.seed(rounds)
-    N = 100_000
-    old = [f"10.0.0.{i}:80" for i in range(3)]
-    def new():
-        return (lbcore.Target(f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}:80", weight=1 + i % 3) for i in range(N))
-    signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
-    up = lbcore.Upstream("u", old)
-    began = time.perf_counter()
-    up.update(new())
-    took = time.perf_counter() - began
-    up.update(old)
-    made = interrupted = 0
-    for _ in range(rounds):
-        held = up.acquire()
-        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-4, 1.1 * took))
-        try:
-            try:
-                up.update(new())
-                made += 1
-            finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
-        except KeyboardInterrupt:
-            interrupted += 1
-        assert len(up) in (3, N) and [t.index for t in up] == list(range(len(up)))
-        assert len({up.pick().id for _ in range(9)}) == (3 if len(up) == 3 else 9)
-        held.done()
-        assert up.stats()["in_flight"] == 0
-        up.update(old)
-    assert interrupted and made + interrupted >= rounds, (made, interrupted)
-    gc.collect()
-    assert sum(type(o) is lbcore.Target for o in gc.get_objects()) < 100
-    print("end")
-    """
-    assert python(code, SIGNALS, timeout=60 + 4 * SIGNALS, flags=()) == "end"
 
 
 # ---- copies and empty objects -----------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ cdef int forked_upstreams() except -1:
         up.recount()
         up.orphan = up.segment is not None
         up.watchers = up.line = None        # those who wait are the parent's
+        up.telling = False
         at = up.behind
     return 0
 

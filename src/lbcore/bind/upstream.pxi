@@ -20,6 +20,7 @@ cdef class Upstream:
     cdef object clock, levels, rules    # rules: of health, as given
     cdef readonly tuple failures
     cdef tuple watchers                 # called when somebody may be had who could not before; None: nobody
+    cdef bint news, telling
     cdef object line                    # of those who wait in lbcore.aio; None: nobody ever did
     cdef Segment segment                # where State is shared; None: it is private
     cdef bint orphan                    # in the child of a fork, until it has places of its own
@@ -302,8 +303,10 @@ cdef class Upstream:
         """Mark a target (un)healthy; ok=True also ends an ejection and a pause."""
         cdef lb_error err
         cdef Target t = self.member(target)
+        before = t.state
         check(lb_upstream_set_health(self.ptr, <uint32_t>t.index, bool(ok), bool(hold), self.now(), &err), &err)
-        self.wake()
+        if t.state != before:
+            self.wake()
 
     @property
     def health(self):
@@ -319,8 +322,10 @@ cdef class Upstream:
         outcome_of(ok, status, error, self.failures, &outcome)
         if ok is False and error is None and status is None:
             outcome.fault = LB_FAULT_GARBLED
+        before = t.state
         lb_upstream_checked(self.ptr, <uint32_t>t.index, &outcome, self.now())
-        self.wake()
+        if t.state != before:
+            self.wake()
 
     def takes_traffic(self, target):
         """True if its checks say so, whatever else may keep it out."""
@@ -342,9 +347,20 @@ cdef class Upstream:
             self.watchers = tuple([w for w in self.watchers if w != watcher]) or None
 
     cdef int wake(self) except -1:
-        if self.watchers is not None:
-            for watcher in self.watchers:
-                tell(watcher)
+        """Tell who watches.  News that come meanwhile, from a watcher or another thread, are told after it: no recursion."""
+        if self.watchers is None:
+            return 0
+        self.news = True
+        if self.telling:
+            return 0
+        self.telling = True
+        try:
+            while self.news and self.watchers is not None:
+                self.news = False
+                for watcher in self.watchers:
+                    tell(watcher)
+        finally:
+            self.telling = False
         return 0
 
     def advance(self):
@@ -408,8 +424,8 @@ cdef class Upstream:
             lb_free(array)
             lb_free(labels)
         self.by_tag = by_tag
-        self.settle(specs, members, by_id)
-        self.wake()
+        if self.settle(specs, members, by_id):
+            self.wake()
         return 0
 
     cdef uint32_t describe(self, Target given, Py_ssize_t place, lb_target_spec *out, uint32_t *labels) except? 0:
@@ -440,8 +456,10 @@ cdef class Upstream:
                                                           f"knows at most {LB_MAX_LOCALITIES - 1}")
         return found
 
-    cdef int settle(self, list specs, tuple lives, dict by_id) except -1:
-        """The core has taken the list: make the live objects say the same.  Allocates nothing: it must not fail."""
+    cdef bint settle(self, list specs, tuple lives, dict by_id) except -1:
+        """The core has taken the list: make the live objects say the same.  Allocates nothing: it must not fail.  True if
+        anything changed."""
+        cdef bint changed = len(lives) != len(self.targets)
         cdef Target live, given
         cdef const lb_view *view = lb_upstream_view(self.ptr)
         cdef uint32_t i
@@ -449,13 +467,15 @@ cdef class Upstream:
             live.index = -1
         for i in range(view.n_members):
             given, live = <Target>specs[i], <Target>lives[i]
+            changed |= live.generation != lb_generation_of(lb_upstream_state(self.ptr), view.slot[i])
+            changed |= live.weight != given.weight or live.priority != given.priority
             live.become(given)
             live.index = i
             live.slot = view.slot[i]
         self.targets = lives
         self.by_id = by_id
         self.recount()
-        return 0
+        return changed
 
     cdef void recount(self) noexcept:
         """The live objects stand for the generation of now: after an update, and in the child of a fork."""
