@@ -518,7 +518,7 @@ def test_workers_that_share_state_see_each_others_ends(tmp_path):
     assert done.stdout == "served\n", done.stderr
 
 
-# ---- splits, matches, keys, sessions ------------------------------------------------------------------------------
+# ---- splits, matches, keys, sessions ----------------------------------------------------------------------------
 
 
 def test_a_split_draws_once_and_keeps_its_shares_while_who_drew_waits():

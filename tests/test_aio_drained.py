@@ -17,7 +17,7 @@ async def turns(n=3):
         await asyncio.sleep(0)
 
 
-# ---- the last call of a target ------------------------------------------------------------------------------------
+# ---- the last call of a target ----------------------------------------------------------------------------------
 
 
 def test_drained_comes_with_the_last_call():

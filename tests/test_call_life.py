@@ -21,7 +21,7 @@ def call_on(up, address):
     return call
 
 
-# ---- (a) a call carries its target's generation -------------------------------------------------------------------
+# ---- (a) a call carries its target's generation -----------------------------------------------------------------
 
 
 def test_a_done_after_removal_touches_nobody(up):
@@ -79,7 +79,7 @@ def test_a_over_a_change_of_what_the_target_is_it_stays_the_same_ones(up):
     assert up["a:1"].in_flight == 0
 
 
-# ---- (b) leaving the block, however, releases -----------------------------------------------------------------------
+# ---- (b) leaving the block, however, releases -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_b_an_async_generator_that_is_closed_releases(up):
     assert up.stats()["in_flight"] == 0
 
 
-# ---- (c) collected without done -------------------------------------------------------------------------------------
+# ---- (c) collected without done ---------------------------------------------------------------------------------
 
 
 def test_c_a_dropped_call_releases_and_warns(up):
@@ -208,7 +208,7 @@ def test_c_tells_who_watches(up):
     assert heard == [0]
 
 
-# ---- attempts -------------------------------------------------------------------------------------------------------
+# ---- attempts ---------------------------------------------------------------------------------------------------
 
 
 def test_attempts_are_on_distinct_targets():
@@ -223,8 +223,7 @@ def test_attempts_are_on_distinct_targets():
 
 
 def test_leaving_the_attempts_leaves_the_last_call_open_until_its_own_done(up):
-    for call in up.attempts(n=2):
-        break
+    call = next(call for call in up.attempts(n=2))
     gc.collect()
     assert call.target.in_flight == 1
     call.done()
@@ -239,10 +238,12 @@ def test_attempts_end_when_everybody_was_tried(up):
     assert sorted(tried) == ["a:1", "b:1"]
 
 
-# ---- (d) ties are nobody's privilege --------------------------------------------------------------------------------
+# ---- (d) ties are nobody's privilege ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("policy", sorted(n for n, p in lbcore.policies().items() if not p.keyed and n != "first"))
+@pytest.mark.parametrize(
+    "policy", sorted(n for n, p in lbcore.policies().items() if not p.keyed and n != "first")
+)
 def test_d_equals_share_and_the_first_is_not_the_first_choice(policy):
     firsts, counts = set(), {}
     for seed in range(40):
@@ -257,7 +258,7 @@ def test_d_equals_share_and_the_first_is_not_the_first_choice(policy):
         assert len(firsts) > 1, "every process would begin with the same target"
 
 
-# ---- (e) exclusion moves no cursor for others -----------------------------------------------------------------------
+# ---- (e) exclusion moves no cursor for others -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("policy", ["round_robin", "smooth_nginx", "roundrobin_haproxy", "static_rr_haproxy"])
@@ -287,7 +288,7 @@ def test_e_where_one_of_three_refuses_the_others_get_the_same():
     assert sum(counts.values()) > 400 and max(counts.values()) < 1.35 * min(counts.values()), counts
 
 
-# ---- (f) pick is re-entrant, and of no loop -------------------------------------------------------------------------
+# ---- (f) pick is re-entrant, and of no loop ---------------------------------------------------------------------
 
 
 def test_f_a_clock_that_picks_and_reports_is_no_trouble():
@@ -318,7 +319,7 @@ def test_f_one_upstream_serves_any_number_of_loops(up):
     assert {asyncio.run(main()) for _ in range(4)} == {"a:1", "b:1"}
 
 
-# ---- (g) keys -------------------------------------------------------------------------------------------------------
+# ---- (g) keys ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("policy", sorted(n for n, p in lbcore.policies().items() if p.keyed))
@@ -335,7 +336,7 @@ def test_g_the_same_key_as_text_bytes_and_number(policy):
             up.pick(wrong)
 
 
-# ---- (h) every pick replays -----------------------------------------------------------------------------------------
+# ---- (h) every pick replays -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("policy", sorted(lbcore.policies()))
@@ -359,14 +360,16 @@ def test_h_the_same_calls_at_the_same_times_give_the_same_picks(policy):
     assert story() == story()
 
 
-# ---- (i) identity of labels and data --------------------------------------------------------------------------------
+# ---- (i) identity of labels and data ----------------------------------------------------------------------------
 
 
 def test_i_data_comes_back_as_the_object_that_it_is():
     data = {"deployment": object()}
     up = lbcore.Upstream("u", [lbcore.Target("a:1", data=data, labels={"zone": "a"})])
     t = up.pick()
-    assert t.data is data and up.acquire().target is t is up.targets[0] is up["a:1"] is up.candidates(None, 1)[0]
+    assert (
+        t.data is data and up.acquire().target is t is up.targets[0] is up["a:1"] is up.candidates(None, 1)[0]
+    )
     assert dict(t.labels) == {"zone": "a"} and t.labels is up.targets[0].labels
     with pytest.raises(TypeError):
         t.labels["zone"] = "b"
@@ -376,7 +379,7 @@ def test_i_data_comes_back_as_the_object_that_it_is():
     assert up.pick_or_none(within=up.subset(zone="a")) is None
 
 
-# ---- (j) all down ---------------------------------------------------------------------------------------------------
+# ---- (j) all down -----------------------------------------------------------------------------------------------
 
 
 def all_held(when_empty, clock):

@@ -6,11 +6,12 @@ Each test is a process of its own with a time-out: what goes wrong here hangs or
 import os
 
 import pytest
+
 from processes import python
 
 POSIX = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 
-# ---- the end of the interpreter -------------------------------------------------------------------------------------
+# ---- the end of the interpreter ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_an_exit_with_daemon_threads_that_pick():
         assert python(code) == "end"
 
 
-# ---- forks ------------------------------------------------------------------------------------------------------------
+# ---- forks ------------------------------------------------------------------------------------------------------
 
 
 @POSIX
@@ -199,7 +200,7 @@ def test_a_dropped_upstream_gives_its_places_in_shared_state_back(tmp_path):
     assert python(code, tmp_path) == "end"
 
 
-# ---- copies and empty objects -----------------------------------------------------------------------------------------
+# ---- copies and empty objects -----------------------------------------------------------------------------------
 
 
 def test_what_cannot_be_copied_says_so_and_what_can_is_a_specification():

@@ -15,7 +15,6 @@ import threading
 import time
 
 import pytest
-from processes import python
 
 import lbcore
 from lbcore.engine import (
@@ -28,6 +27,7 @@ from lbcore.engine import (
     UpstreamSpec,
 )
 from lbcore.testing import ManualClock
+from processes import python
 
 SCENARIOS = pathlib.Path(__file__).parent / "golden" / "badinput" / "scenarios.json"
 SIGNALS = int(os.environ.get("LBCORE_SIGNALS", "20"))  # interrupted builds, reloads by 50; make soak: 200
@@ -65,7 +65,7 @@ def test_every_scenario_has_its_test():
     assert len(ids) == 15 and not [id for id in ids if id.replace("-", "_") not in tests]
 
 
-# ---- values at run time ---------------------------------------------------------------------------------------------
+# ---- values at run time -----------------------------------------------------------------------------------------
 
 
 def shares_after_latency(policy, latency, refused):
@@ -159,7 +159,7 @@ def test_rt_done_after_reload():
     late.done()
 
 
-# ---- availability ---------------------------------------------------------------------------------------------------
+# ---- availability -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -232,7 +232,7 @@ def test_av_flap():
     assert cpu / 100_000 < 50e-6, "a ring of 100 targets costs more to build than that"
 
 
-# ---- complexity -----------------------------------------------------------------------------------------------------
+# ---- complexity -------------------------------------------------------------------------------------------------
 
 
 def chosen_keys(up, n):
@@ -297,7 +297,7 @@ def test_cx_rebuild():
     assert others < 50 * one_build, "1000 changes in a second made 50 rings or more"
 
 
-# ---- embedding ------------------------------------------------------------------------------------------------------
+# ---- embedding --------------------------------------------------------------------------------------------------
 
 
 def test_em_reenter_iter():
@@ -356,7 +356,7 @@ def test_em_reenter_event():
 
 
 def test_em_threads_gil():
-    generations = [tuple(f"g{g}t{i}:1" for i in range(3)) + ("kept:1",) for g in range(5)]
+    generations = [(*(f"g{g}t{i}:1" for i in range(3)), "kept:1") for g in range(5)]
     up = lbcore.Upstream("u", generations[0])
     keyed = lbcore.Upstream("k", generations[0], "hash")
     of_any = {address for generation in generations for address in generation}
@@ -493,7 +493,7 @@ def test_em_oom():
                 return
 
     old, new = ["a:1", "b:1"], ["b:1", "c:1", "d:1"]
-    up = lbcore.Upstream("u", old, limits=lbcore.Limits(in_flight=50))
+    up = lbcore.Upstream("u", old, health=None)
     def whole(failed):
         ids = [t.id for t in up]
         assert ids in (old, new), ids

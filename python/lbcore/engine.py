@@ -398,8 +398,8 @@ def _update_all(kept: list[tuple[Upstream, UpstreamSpec, UpstreamSpec]]) -> None
     done: list[tuple[Upstream, UpstreamSpec]] = []
     try:
         for upstream, was, now in kept:
+            done.append((upstream, was))  # first: an update that nobody remembers would stay
             upstream.update(_targets(now))
-            done.append((upstream, was))
     except BaseException:
         for upstream, was in reversed(done):
             upstream.update(_targets(was))

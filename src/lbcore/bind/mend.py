@@ -1,8 +1,8 @@
 """Mend one fault of Cython (3.3.1) in the C that it wrote: ``python mend.py _core.c``.
 
-A list comprehension that runs out of memory gives its item back twice: ``__Pyx_ListComp_AppendAndDecref()`` does, and so
-does the caller's error path.  Here the function leaves it to the caller.  Where the fault is gone nothing is changed;
-``test_em_oom`` notices if it comes back in another form.
+A list comprehension that runs out of memory gives its item back twice: ``__Pyx_ListComp_AppendAndDecref()`` does,
+and so does the caller's error path.  Here the function leaves it to the caller.  Where the fault is gone nothing is
+changed; ``test_em_oom`` notices if it comes back in another form.
 """
 
 import pathlib
