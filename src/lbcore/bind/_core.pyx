@@ -21,7 +21,6 @@ from lbcore cimport *
 import _thread
 import atexit
 import os
-import sys
 import time
 import warnings
 from types import MappingProxyType

@@ -347,7 +347,7 @@ cdef class Upstream:
             self.watchers = tuple([w for w in self.watchers if w != watcher]) or None
 
     cdef int wake(self) except -1:
-        """Tell who watches.  News that come meanwhile, from a watcher or another thread, are told after it: no recursion."""
+        """Tell who watches.  News that come meanwhile, from a watcher or another thread, come after it: no recursion."""
         if self.watchers is None:
             return 0
         self.news = True
@@ -457,8 +457,8 @@ cdef class Upstream:
         return found
 
     cdef bint settle(self, list specs, tuple lives, dict by_id) except -1:
-        """The core has taken the list: make the live objects say the same.  Allocates nothing: it must not fail.  True if
-        anything changed."""
+        """The core has taken the list: make the live objects say the same.  True if anything changed.  Allocates
+        nothing: it must not fail."""
         cdef bint changed = len(lives) != len(self.targets)
         cdef Target live, given
         cdef const lb_view *view = lb_upstream_view(self.ptr)
