@@ -347,7 +347,7 @@ cdef class Upstream:
             self.watchers = tuple([w for w in self.watchers if w != watcher]) or None
 
     cdef int wake(self) except -1:
-        """Tell who watches.  News that come meanwhile, from a watcher or another thread, come after it: no recursion."""
+        """Tell who watches.  News that come meanwhile (from a watcher, a thread) come after it: it never recurs."""
         if self.watchers is None:
             return 0
         self.news = True
