@@ -62,9 +62,10 @@ bench: $(VENV)/lbcore.stamp $(VENV)/bench.stamp
 	$(PY) benches/ratios.py --json build/bench.json
 
 soak: $(VENV)/lbcore.stamp
-	LBCORE_EXAMPLES=5000 $(PY) -m pytest tests/property
+	LBCORE_EXAMPLES=5000 $(PY) -m pytest tests/property tests/test_aio.py
 	LBCORE_RELOADS=10000 $(PY) -m pytest tests/test_reload.py
 	LBCORE_SOAK=1 $(PY) -m pytest tests/test_shared.py
+	LBCORE_SIGNALS=200 $(PY) -m pytest tests/test_scenarios.py tests/test_processes.py
 	@sh tools/fuzz.sh $(SECONDS)
 	sh tools/fresh_machine.sh
 

@@ -35,11 +35,22 @@ PYTHON_ARROWS = {
     "options": {"_checked", "errors"},
     "healthrules": {"_checked", "errors"},
     "affinity": {"errors"},
+    "aio": {"_core", "errors"},  # stands beside the binding: waits for what it hands out
     "filters": {"_core", "errors"},  # _core: a share of mirrored requests is a split
     "keys": {"_core", "errors"},
     "moves": {"_core"},
     # The engine in several files; the arrows back to it are of types alone.
-    "engine": {"_core", "difference", "errors", "healthrules", "keys", "moves", "options", "plan", "reloading"},
+    "engine": {
+        "_core",
+        "difference",
+        "errors",
+        "healthrules",
+        "keys",
+        "moves",
+        "options",
+        "plan",
+        "reloading",
+    },
     "plan": {"_core", "engine", "errors", "keys"},
     "difference": {"_core", "engine", "plan"},
     "reloading": {"_core", "engine", "errors"},
@@ -48,7 +59,7 @@ PYTHON_ARROWS = {
     # _core: it makes targets and is handed upstreams; config: a file of targets is read by config.targets alone, so
     # that YAML and JSON have one careful reader
     "discovery": {"_core", "config", "engine", "errors"},
-    "observe": {"engine", "errors"},
+    "observe": {"_core", "engine", "errors"},  # _core: it is handed upstreams and reads their events
     "adapters": {"_core", "engine", "errors"},  # _core: they are handed upstreams and calls, not only engines
     "testing": {"_core", "engine", "errors"},  # public helpers for tests: clocks, seeded engines
 }

@@ -10,9 +10,8 @@ import socket
 
 import pytest
 
-import lbcore
 from adapters.rig import OK, get, in_flight, on_loop, send, target, until
-from lbcore.cli.supervisor import PortInUse, Supervisor, stamps, told
+from lbcore.cli.supervisor import PortInUse, Supervisor, stamps
 from lbcore.engine import (
     BackendSpec,
     Engine,
@@ -24,8 +23,7 @@ from lbcore.engine import (
     UpstreamSpec,
 )
 from lbcore.errors import ConfigError
-from lbcore.healthrules import Health, Outlier
-from lbcore.testing import ManualClock, http_target, tcp_target
+from lbcore.testing import http_target, tcp_target
 
 
 def loaded(path):
@@ -277,44 +275,3 @@ async def test_a_stop_waits_for_what_is_in_flight_but_not_for_ever(site, end):
 
 
 # ---- what is logged ----------------------------------------------------------------------------------------------
-
-
-def test_events_in_words():
-    clock = ManualClock()
-    health = Health(outlier=Outlier(half_open=1))
-    up = lbcore.Upstream("api", ["10.0.0.1:80", "10.0.0.2:80"], health=health, clock=clock)
-    t = up.targets[0]
-
-    def end(**verdict):
-        up.acquire(exclude="10.0.0.2:80").done(**verdict)
-
-    for _ in range(3):
-        end(error=ConnectionRefusedError())
-    clock.advance(10)
-    end(error=TimeoutError())
-    clock.advance(20)
-    end(status=503, retry_after="2.5")
-    end(status=503, retry_after=2.5)
-    t.drain(30)
-    t.undrain()
-    t.drain()
-    up.set_health(t, True)
-    t.disable()
-    up.advance()
-    assert [told(event) for event in up.events()] == [
-        "api: 10.0.0.1:80 ejected for 10 s (3 x consecutive_local_origin_failure)",
-        "api: 10.0.0.1:80 recovered",
-        "api: 10.0.0.1:80 ejected for 20 s (half_open)",
-        "api: 10.0.0.1:80 recovered",
-        "api: 10.0.0.1:80 held for 2.5 s (status 503)",
-        "api: 10.0.0.1:80 draining for 30 s",
-        "api: 10.0.0.1:80 drained",
-        "api: 10.0.0.1:80 undrained",
-        "api: 10.0.0.1:80 draining",
-        "api: 10.0.0.1:80 drained",
-        "api: 10.0.0.1:80 released",
-        "api: 10.0.0.1:80 disabled",
-    ]
-    up.set_health(t, False)
-    up.update(["10.0.0.2:80"])
-    assert [told(event) for event in up.events()] == ["api: a removed target unhealthy"]

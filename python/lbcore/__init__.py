@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from lbcore.affinity import Affinity
     from lbcore.config import load
     from lbcore.engine import Engine
-    from lbcore.keys import KeySource
     from lbcore.healthrules import ActiveChecks, Health, Outlier, PassiveChecks
+    from lbcore.keys import KeySource
     from lbcore.options import Levels, Limits, Shared, SlowStart
 
 __all__ = [
@@ -109,7 +109,7 @@ _LATER = {
 }
 
 
-_ROOMS = ("adapters", "aio", "discovery", "filters", "health", "testing")  # as attributes: lbcore.health.start(...)
+_ROOMS = ("adapters", "aio", "discovery", "filters", "health", "observe", "testing")  # as attributes
 
 
 def __getattr__(name: str) -> Any:

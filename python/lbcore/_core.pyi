@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Generic, Literal, Never, Self, TypeVar, final, overload
 
 from lbcore.affinity import Affinity
+from lbcore.errors import NoTarget
 from lbcore.healthrules import Health
 from lbcore.keys import KeySource
 from lbcore.options import Levels, Limits, Shared, SlowStart
@@ -139,7 +140,7 @@ class Target:
         """Why it is picked or not; "healthy" for a specification."""
     @property
     def until(self) -> float | None:
-        """When an ejection, a pause or a drain's deadline ends, on the upstream's clock; None: nothing ends by itself."""
+        """When an ejection, a pause or a drain's deadline ends, on the upstream's clock; None: nothing does."""
     @property
     def priority(self) -> int:
         """0 is served first."""
@@ -232,8 +233,8 @@ class Call:
         """Give the verdict; releases nothing.
 
         A ``TimeoutError``, another ``OSError`` or one of the upstream's ``failures`` speaks against the target; other
-        errors and cancellation say nothing; an answer speaks for it, unless its status is one that the upstream's health
-        counts.  ``latency``: seconds.  ``retry_after`` (seconds, or a header's text) of a 429 or 503, or of no status,
+        errors and cancellation say nothing; an answer speaks for it, unless its status is one that the health counts.
+        ``latency``: seconds.  ``retry_after`` (seconds, or a header's text) of a 429 or 503, or of no status,
         holds the target for so long.
         """
 
@@ -409,9 +410,11 @@ class Upstream:
         error: BaseException | None = None,
         ok: bool | None = None,
     ) -> None:
-        """The outcome of one active check, counted as the health's ``active`` says: ``status`` by its lists, a TimeoutError
-        as a time-out, another OSError as a tcp failure, ``ok`` as a success or an http failure.  Nothing for a target that
-        was removed."""
+        """The outcome of one active check, counted as the health's ``active`` says.
+
+        ``status`` by its lists, a TimeoutError as a time-out, another OSError as a tcp failure, ``ok`` as a success or
+        an http failure.  Nothing for a target that was removed.
+        """
 
     def takes_traffic(self, target: Target | str) -> bool:
         """True if its checks say so, whatever else may keep it out."""
@@ -422,14 +425,25 @@ class Upstream:
     def give_up_probing(self) -> None:
         """Let another worker of the host probe."""
 
-    def watch(self, watcher: Callable[[], object] | None) -> None:
-        """Have ``watcher()`` called when a call ended or a target may be had that could not before; None: nobody is."""
+    def watch(self, watcher: Callable[[], object]) -> None:
+        """Have ``watcher()`` called when a call ended or a target may be had that could not before.
+
+        It is called in the thread where that happened, after the change and without a lock; what it raises is reported
+        as unraisable.  Several may watch; one that watches already is not called twice.
+        """
+
+    def unwatch(self, watcher: Callable[[], object]) -> None:
+        """Call ``watcher`` no more; nothing for one that is not watching."""
 
     def advance(self) -> None:
         """Fire what is due.  Calls do this by themselves; it serves programs that watch events without calls."""
 
     def events(self) -> list[Event]:
         """Take the events since the last call, oldest first; at most 256 are kept."""
+
+    @property
+    def events_dropped(self) -> int:
+        """Events lost because nobody took them, as far as :meth:`events` has found."""
 
     def stats(self) -> dict[str, Any]:
         """Figures of this moment.
@@ -796,3 +810,38 @@ class Router:
         source: str | None = None,
         destination: str | None = None,
     ) -> Match | None: ...
+
+# ---- for lbcore.aio -----------------------------------------------------------------------------------------------
+
+def wanted(
+    source: Upstream | Split | Match, key: _Key | None, within: Subset | None, session: str | None
+) -> tuple[Upstream, _Key | None, Backend | None]:
+    """What a call of ``source`` waits for: upstream, key and backend; a split draws once, here."""
+
+def begun_or_none(
+    up: Upstream,
+    key: _Key | None,
+    within: Subset | None,
+    exclude: _Exclude | None,
+    session: str | None,
+    backend: Backend | None,
+) -> Call | None:
+    """As :meth:`Upstream.acquire`, at the exact time; None if nobody can be had."""
+
+def due_in(up: Upstream) -> float | None:
+    """Seconds until something of the upstream changes by itself; None: nothing will."""
+
+def nobody_of(up: Upstream) -> NoTarget:
+    """The :class:`NoTarget` of this moment."""
+
+def line_of(up: Upstream, make: Callable[[Upstream], Any]) -> Any:
+    """The upstream's line of those who wait; made by ``make(up)`` when it is first asked for."""
+
+def is_leaving(t: Target) -> bool:
+    """True if it is draining, disabled or removed, whatever its health."""
+
+def look_around(up: Upstream) -> None:
+    """Look at the other workers' calls now."""
+
+def is_shared(up: Upstream) -> bool:
+    """True if other workers' calls and changes count, too."""

@@ -495,8 +495,8 @@ def _update_all(updates: list[_Update]) -> None:
     done: list[_Update] = []
     try:
         for update in updates:
+            done.append(update)  # first: an update that nobody remembers would stay
             update.upstream.update(update.targets)
-            done.append(update)
     except BaseException:
         for update in reversed(done):
             _undo(update)

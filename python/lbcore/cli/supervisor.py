@@ -12,13 +12,13 @@ import socket
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
-from lbcore._core import Event
 from lbcore.adapters.datagram import DatagramProxy
 from lbcore.adapters.http import HttpProxy
 from lbcore.adapters.stream import StreamProxy
 from lbcore.config.sources import SUFFIXES
 from lbcore.engine import Engine, Spec
 from lbcore.errors import LbcoreError
+from lbcore.observe import log_events
 
 log = logging.getLogger("lbcore")
 
@@ -164,7 +164,7 @@ class Supervisor:
             await asyncio.gather(*map(self._end, self._proxies.values()), *self._retiring)
             self._proxies.clear()
             self._sockets.clear()
-        self._log_events()
+        log_events(self._engine)
 
     def hurry(self) -> None:
         """Do not wait for what is in flight."""
@@ -208,7 +208,7 @@ class Supervisor:
         files = self._files or ()
         while True:
             await asyncio.sleep(every)
-            self._log_events()
+            log_events(self._engine)
             now = await asyncio.to_thread(stamps, files)
             if now == self._seen:
                 continue
@@ -217,20 +217,6 @@ class Supervisor:
                 await asyncio.sleep(_SETTLED_SECONDS)
                 now = await asyncio.to_thread(stamps, files)
             await self.reload()
-
-    def _log_events(self) -> None:
-        for upstream in self._engine.upstreams.values():
-            for event in upstream.events():
-                log.info("%s", told(event))
-
-
-def told(event: Event) -> str:
-    """An event in words: ``api: 10.0.0.1:80 ejected for 10 s (3 x consecutive_local_origin_failure)``."""
-    target = event.target.address if event.target else "a removed target"
-    lasts = "" if event.until is None else f" for {event.until - event.at:g} s"
-    times = f"{event.failures} x " if event.failures > 1 else ""
-    why = f"{times}{event.cause}" if event.cause else f"status {event.status}" if event.status else ""
-    return f"{event.upstream}: {target} {event.kind}{lasts}" + (f" ({why})" if why else "")
 
 
 def stamps(files: Iterable[str]) -> dict[str, Stamp]:

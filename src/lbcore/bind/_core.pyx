@@ -34,6 +34,10 @@ cdef extern from "Python.h":
     bint PyUnicode_Check(object o)
     bint PyBytes_Check(object o)
     bint PyTuple_CheckExact(object o)
+    PyObject *PyObject_CallNoArgs(object call) noexcept
+    bint PyErr_ExceptionMatches(object kind) noexcept
+    void PyErr_WriteUnraisable(object where) noexcept
+    void Py_XDECREF(PyObject *o) noexcept
 
 core_version = LBCORE_VERSION.decode()
 
@@ -54,5 +58,7 @@ include "split.pxi"
 include "fork.pxi"
 include "route.pxi"
 include "match.pxi"
+include "wait.pxi"
 include "router.pxi"
+include "made.pxi"
 include "hot.pxi"

@@ -46,7 +46,7 @@ cdef class Call:
                     self.judge(ok, status, error, latency, retry_after)
             finally:                            # after the verdict, which may hold the call; and whatever that met
                 lb_upstream_release(self.upstream.ptr, &self.c)
-                if self.upstream.watcher is not None:
+                if self.upstream.watchers is not None:
                     self.upstream.wake()
 
     def stream(self, body):
@@ -73,7 +73,7 @@ cdef class Call:
             self.judged = True
             lb_upstream_report(self.upstream.ptr, &self.c, &WENT_WELL, now)
             lb_upstream_release(self.upstream.ptr, &self.c)
-            if self.upstream.watcher is not None:
+            if self.upstream.watchers is not None:
                 self.upstream.wake()
         return 0
 
@@ -102,9 +102,11 @@ cdef class Call:
     def __dealloc__(self):
         # The attributes still stand: the class takes no part in garbage collection.
         if self.open:
+            self.open = False
             lb_upstream_release(self.upstream.ptr, &self.c)
-            if sys.is_finalizing():             # the program ends: nobody is left to mend it
+            if ENDED:
                 return
+            self.upstream.wake()
             warnings.warn(f"a call to {self.target.address} was dropped without done()", ResourceWarning)
 
     def __repr__(self):

@@ -1,5 +1,8 @@
 # From C to Python and back: statuses, numbers, text, time.
 
+# The program is at its end: the last objects go after the module's own names, and nobody is left to mend anything.
+cdef bint ENDED = False
+
 cdef int check(lb_status status, lb_error *err) except -1:
     """The one place where a core status becomes an exception."""
     if status == LB_OK:

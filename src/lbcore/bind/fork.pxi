@@ -31,9 +31,10 @@ cdef int forked_upstreams() except -1:
     while at != NULL:
         up = <Upstream>at
         lb_upstream_forked(up.ptr, new_seed())
-        for t in up.targets:            # slots have new generations
-            t.generation = lb_generation_of(lb_upstream_state(up.ptr), t.slot)
+        up.recount()
         up.orphan = up.segment is not None
+        up.watchers = up.line = None        # those who wait are the parent's
+        up.telling = False
         at = up.behind
     return 0
 

@@ -114,7 +114,7 @@ cdef PyObject *begun(PyObject *self) except NULL:
 cdef PyObject *hot_done(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) noexcept:
     if n != 0 or names != NULL or (<Call>self).judged:
         return parsed_done(self, args, n, names)
-    if (<Call>self).upstream.learns or (<Call>self).upstream.watcher is not None:
+    if (<Call>self).upstream.learns or (<Call>self).upstream.watchers is not None:
         return make_done(self)
     quick_done(<Call>self)
     Py_INCREF(None)

@@ -9,7 +9,6 @@
 
 cdef dict SEGMENTS = {}                 # (dir without links, name) -> Segment: all that are open
 cdef object OPENING = _thread.RLock()
-cdef bint ENDING = False                # the program ends, and has given everything back
 cdef uint32_t LOAD_WAIT_MS = 10000
 cdef uint32_t LAST_WAIT_MS = 1000       # at the end of the program
 
@@ -304,11 +303,11 @@ cdef int let_go(Segment segment) except -1:
 
 def give_back():
     """At the end of the program."""
-    global ENDING
+    global ENDED
     cdef Segment segment
-    if ENDING:
+    if ENDED:
         return
-    ENDING = True
+    ENDED = True
     for segment in list(SEGMENTS.values()):
         segment.retire()
 

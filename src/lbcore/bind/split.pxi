@@ -66,7 +66,8 @@ cdef class Split:
                 weights[i] = (<Backend>self.backends[i]).weight
                 weights[n + i] = LB_NONE if old is None or places[i] is None else places[i]
                 names[i] = utf8_of(held[i])
-            spec = lb_split_spec(weight=weights, name=NULL, n=<uint32_t>n, seed=0)
+            memset(&spec, 0, sizeof(spec))
+            spec.weight, spec.n = weights, <uint32_t>n
             if by is not None:
                 spec.name = names
             if name is not None and by is None:
@@ -84,7 +85,7 @@ cdef class Split:
         strike_off_split(self)
         if self.segment is None:
             lb_split_free(self.ptr)
-        elif not ENDING:
+        elif not ENDED:
             lb_split_free(self.ptr)
             let_go(self.segment)
 

@@ -19,14 +19,16 @@ cdef class Upstream:
     cdef dict places                    # numbers of localities
     cdef object clock, levels, rules    # rules: of health, as given
     cdef readonly tuple failures
-    cdef object watcher                 # called when somebody may be had who could not before
+    cdef tuple watchers                 # called when somebody may be had who could not before; None: nobody
+    cdef bint news, telling
+    cdef object line                    # of those who wait in lbcore.aio; None: nobody ever did
     cdef Segment segment                # where State is shared; None: it is private
     cdef bint orphan                    # in the child of a fork, until it has places of its own
     cdef PyObject *before               # the list of all upstreams, for forks
     cdef PyObject *behind
     cdef bint warned, keyed
     cdef bint learns                    # calls must be told the exact time
-    cdef uint64_t dropped
+    cdef readonly uint64_t events_dropped
 
     def __cinit__(self, name, targets, policy="round_robin", *, health="passive", limits=None, slow_start=None,
                   affinity=None, when_empty="fail", shared=None, seed=None, clock=None, levels=None, failures=()):
@@ -64,7 +66,7 @@ cdef class Upstream:
         strike_off(self)
         if self.segment is None:
             lb_upstream_free(self.ptr)          # accepts NULL: __cinit__ may have failed
-        elif not ENDING:                        # else all was given back, and other threads may have the locks for ever
+        elif not ENDED:                        # else all was given back, and other threads may have the locks for ever
             self.leave()
 
     cdef int leave(self) except -1:
@@ -299,13 +301,16 @@ cdef class Upstream:
         cdef uint32_t w = <uint32_t>whole("weight", weight, LB_MAX_WEIGHT)
         check(lb_upstream_set_weight(self.ptr, <uint32_t>t.index, w, self.now(), &err), &err)
         t.weight = w
+        self.wake()
 
     def set_health(self, target, ok, hold=False):
         """Mark a target (un)healthy; ok=True also ends an ejection and a pause."""
         cdef lb_error err
         cdef Target t = self.member(target)
+        before = t.state
         check(lb_upstream_set_health(self.ptr, <uint32_t>t.index, bool(ok), bool(hold), self.now(), &err), &err)
-        self.wake()
+        if t.state != before:
+            self.wake()
 
     @property
     def health(self):
@@ -321,8 +326,10 @@ cdef class Upstream:
         outcome_of(ok, status, error, self.failures, &outcome)
         if ok is False and error is None and status is None:
             outcome.fault = LB_FAULT_GARBLED
+        before = t.state
         lb_upstream_checked(self.ptr, <uint32_t>t.index, &outcome, self.now())
-        self.wake()
+        if t.state != before:
+            self.wake()
 
     def takes_traffic(self, target):
         """True if its checks say so, whatever else may keep it out."""
@@ -330,18 +337,41 @@ cdef class Upstream:
         return lb_checks_state(t.record()) <= LB_CHECK_MOSTLY_HEALTHY
 
     def watch(self, watcher):
-        """Have ``watcher()`` called whenever a target may be had that could not before; None: nobody is."""
-        self.watcher = watcher
+        """Have ``watcher()`` called whenever a target may be had that could not before."""
+        if not callable(watcher):
+            raise TypeError(f"watcher: {shown(watcher)} is not callable")
+        if self.watchers is None:
+            self.watchers = (watcher,)
+        elif watcher not in self.watchers:
+            self.watchers = (*self.watchers, watcher)
+
+    def unwatch(self, watcher):
+        """Call ``watcher`` no more; nothing for one that is not watching."""
+        if self.watchers is not None and watcher in self.watchers:
+            self.watchers = tuple([w for w in self.watchers if w != watcher]) or None
 
     cdef int wake(self) except -1:
-        if self.watcher is not None:
-            self.watcher()
+        """Tell who watches.  News that come meanwhile (from a watcher, a thread) come after it: it never recurs."""
+        if self.watchers is None:
+            return 0
+        self.news = True
+        if self.telling:
+            return 0
+        self.telling = True
+        try:
+            while self.news and self.watchers is not None:
+                self.news = False
+                for watcher in self.watchers:
+                    tell(watcher)
+        finally:
+            self.telling = False
         return 0
 
     def advance(self):
         """Fire what is due."""
         cdef lb_error err
         check(lb_upstream_advance(self.ptr, self.now(), &err), &err)
+        self.wake()
 
     cdef Target member(self, target):
         """A target of ours, given as itself or by its identity."""
@@ -398,8 +428,8 @@ cdef class Upstream:
             lb_free(array)
             lb_free(labels)
         self.by_tag = by_tag
-        self.settle(specs, members, by_id)
-        self.wake()
+        if self.settle(specs, members, by_id):
+            self.wake()
         return 0
 
     cdef uint32_t describe(self, Target given, Py_ssize_t place, lb_target_spec *out, uint32_t *labels) except? 0:
@@ -430,8 +460,10 @@ cdef class Upstream:
                                                           f"knows at most {LB_MAX_LOCALITIES - 1}")
         return found
 
-    cdef int settle(self, list specs, tuple lives, dict by_id) except -1:
-        """The core has taken the list: make the live objects say the same.  Allocates nothing: it must not fail."""
+    cdef bint settle(self, list specs, tuple lives, dict by_id) except -1:
+        """The core has taken the list: make the live objects say the same.  True if anything changed.  Allocates
+        nothing: it must not fail."""
+        cdef bint changed = len(lives) != len(self.targets)
         cdef Target live, given
         cdef const lb_view *view = lb_upstream_view(self.ptr)
         cdef uint32_t i
@@ -439,13 +471,21 @@ cdef class Upstream:
             live.index = -1
         for i in range(view.n_members):
             given, live = <Target>specs[i], <Target>lives[i]
+            changed |= live.generation != lb_generation_of(lb_upstream_state(self.ptr), view.slot[i])
+            changed |= live.weight != given.weight or live.priority != given.priority
             live.become(given)
             live.index = i
             live.slot = view.slot[i]
-            live.generation = lb_generation_of(lb_upstream_state(self.ptr), live.slot)
         self.targets = lives
         self.by_id = by_id
-        return 0
+        self.recount()
+        return changed
+
+    cdef void recount(self) noexcept:
+        """The live objects stand for the generation of now: after an update, and in the child of a fork."""
+        cdef Target live
+        for live in self.targets:
+            live.generation = lb_generation_of(lb_upstream_state(self.ptr), live.slot)
 
     # ---- watching -------------------------------------------------------------------------------------------
 
@@ -494,6 +534,7 @@ cdef class Upstream:
             self.segment.unlock()
             check(status, &err)
             plan_the_end()
+            self.recount()
         except BaseException:
             self.orphan = True
             raise
@@ -527,6 +568,17 @@ cdef class Upstream:
 
     def __repr__(self):
         return f"Upstream({self.name!r}, {self.policy.name}, {len(self.targets)} targets)"
+
+
+cdef int tell(watcher) except -1:
+    """Its failure is not that of whose call ended: it is reported as that of a destructor is."""
+    cdef PyObject *answer = PyObject_CallNoArgs(watcher)
+    if answer == NULL:
+        if not PyErr_ExceptionMatches(Exception):
+            return -1                       # KeyboardInterrupt and its like, on their way
+        PyErr_WriteUnraisable(watcher)
+    Py_XDECREF(answer)
+    return 0
 
 
 cdef Policy policy_named(name):

@@ -7,8 +7,11 @@ cdef list events_of(Upstream up):
     cdef Event made
     cdef Target t
     found = []
-    by_slot = {(t.slot, t.generation): t for t in up.targets}
+    by_slot = None
     while lb_upstream_next_event(up.ptr, &e, &dropped):
+        up.events_dropped += dropped
+        if by_slot is None:
+            by_slot = {(t.slot, t.generation): t for t in up.targets}
         made = Event.__new__(Event)
         made.kind = EVENT_KINDS[<int>e.kind]
         made.upstream = up.name
@@ -19,7 +22,7 @@ cdef list events_of(Upstream up):
         made.cause = CAUSES[<int>e.cause]
         made.status = e.status or None
         found.append(made)
-    up.dropped += dropped
+    up.events_dropped += dropped
     return found
 
 
@@ -42,7 +45,7 @@ cdef dict stats_of(Upstream up):
         "workers": [] if up.segment is None else up.segment.workers(),
         "ejected": sum(t["state"] == "ejected" for t in targets),
         "levels": shares(up),
-        "events_dropped": up.dropped,
+        "events_dropped": up.events_dropped,
         "targets": targets,
     }
 
