@@ -261,9 +261,6 @@ def test_d_equals_share_and_the_first_is_not_the_first_choice(policy):
 # ---- (e) exclusion moves no cursor for others -------------------------------------------------------------------
 
 
-@pytest.mark.xfail(
-    reason="the core spends the turns that exclude= passes over, and the one it takes", strict=True
-)
 @pytest.mark.parametrize("policy", ["round_robin", "smooth_nginx", "roundrobin_haproxy", "static_rr_haproxy"])
 def test_e_a_retry_takes_no_turn_of_others(policy):
     targets = [lbcore.Target(f"t{i}:1", weight=i + 1) for i in range(4)]

@@ -334,6 +334,9 @@ static lb_upstream *advanced(const lb_policy *policy, const fleet *f, uint32_t n
     return up;
 }
 
+/* A schedule that has a turn for each choice: one with exclude takes none, and draws among the turns ahead. */
+static bool stands_aside(const lb_policy *policy) { return policy->pick && !policy->pure && !policy->load_aware; }
+
 /* What twins choose with the first 0, 1, 2, ... of the list excluded. */
 static void check_growing(const lb_policy *policy, const fleet *f, uint32_t n_before, const uint32_t *list, uint32_t n) {
     uint32_t slots[32];
@@ -342,8 +345,40 @@ static void check_growing(const lb_policy *policy, const fleet *f, uint32_t n_be
         lb_upstream *twin = advanced(policy, f, n_before);
         for (uint32_t i = 0; i < k; i++) slots[i] = slot_of(twin, list[i]);
         lb_want want = {.key = &key, .exclude = slots, .n_exclude = k};
-        CHECK_EQ(lb_upstream_choose(twin, &want, 0), k < n ? list[k] : LB_NONE);
+        uint32_t member = lb_upstream_choose(twin, &want, 0);
+        if (k && k < n && stands_aside(policy)) CHECK(is_among(list + k, n - k, member));
+        else CHECK_EQ(member, k < n ? list[k] : LB_NONE);
         lb_upstream_free(twin);
+    }
+}
+
+/* Between picks with exclude, the picks without are those of a twin that makes no others; and not all of the former meet. */
+static void check_aside(const lb_policy *policy, const fleet *f) {
+    lb_upstream *up = upstream_by(policy, f), *twin = upstream_by(policy, f);
+    uint32_t slots[1], n_different = 0;
+    lb_want plain = {0}, aside = {.exclude = slots, .n_exclude = 1};
+    for (int t = 0; t < 200; t++) {
+        uint32_t first = lb_upstream_choose(up, &plain, 0);
+        CHECK_EQ(first, lb_upstream_choose(twin, &plain, 0));
+        slots[0] = slot_of(up, first);
+        uint32_t one = lb_upstream_choose(up, &aside, 0), two = lb_upstream_choose(up, &aside, 0);
+        CHECK(one != LB_NONE && one != first && two != LB_NONE && two != first);
+        n_different += one != two;
+    }
+    CHECK(n_different > 50);
+    lb_upstream_free(up);
+    lb_upstream_free(twin);
+}
+
+static void a_choice_with_exclude_takes_no_turn_of_others(void) {
+    fleet alike = {0}, levels = {0};
+    add_targets(&alike, 7, 0);
+    add_targets(&levels, 3, 0);
+    add_targets(&levels, 4, 5);
+    for (uint32_t p = 0; p < lb_n_policies; p++) {
+        if (!stands_aside(lb_policies[p])) continue;
+        check_aside(lb_policies[p], &alike);
+        check_aside(lb_policies[p], &levels);
     }
 }
 
@@ -519,6 +554,7 @@ static void an_unhealthy_one_serves_sessions_in_panic(void) {
 
 int main(void) {
     RUN(nobody_excluded_is_chosen);
+    RUN(a_choice_with_exclude_takes_no_turn_of_others);
     RUN(a_walk_that_ends_leaves_the_rest_in_list_order);
     RUN(a_policy_that_repeats_itself_does_not_hide_the_others);
     RUN(no_target_has_more_calls_than_its_limit);

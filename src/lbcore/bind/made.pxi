@@ -6,7 +6,7 @@ cdef PyObject *refused(PyObject *cls, PyObject *args, PyObject *names) except NU
     raise TypeError(f"{(<type>cls).__name__} objects come from lbcore: nobody else makes them")
 
 
-cdef constructor refuse = <constructor><void *>&refused
+cdef newfunc refuse = <newfunc><void *>&refused
 
 for made_class in (Answer, AsyncStream, Attempts, Call, Event, Param, Policy, Stream, Subset, Want):
     (<PyTypeObject *>made_class).tp_new = refuse

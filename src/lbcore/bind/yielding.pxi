@@ -14,10 +14,10 @@ cdef extern from "Python.h":
     PyObject *PyTuple_GET_ITEM(PyObject *t, Py_ssize_t i)
     ctypedef int (*visitproc)(PyObject *o, void *arg) noexcept
     ctypedef int (*traverseproc)(PyObject *o, visitproc visit, void *arg) noexcept
-    ctypedef PyObject *(*constructor)(PyObject *cls, PyObject *args, PyObject *names) noexcept
+    ctypedef PyObject *(*newfunc)(PyObject *cls, PyObject *args, PyObject *names) noexcept
     ctypedef struct PyTypeObject:
         traverseproc tp_traverse
-        constructor tp_new                  # made.pxi sets it
+        newfunc tp_new                  # made.pxi sets it
     PyTypeObject *Py_TYPE(PyObject *o)
 
 cdef uint64_t STRETCH_NS = 300_000      # of work between two looks of others

@@ -8,11 +8,12 @@
  * Last    a policy that names nobody more (a walk that ends, k steps of a schedule) leaves the rest of its group: the
  *         usable members in list order from a place that the key, or a draw, says.  After it, the other groups in order.
  * Cost    the policy's; each candidate passed over is one step more.
- * Keeps   a peek moves no cursor: it draws from a copy of the generator.
+ * Keeps   a peek moves no cursor: it draws from a copy of the generator.  Nor does a choice with exclude on a schedule.
  */
 #include "hash/xxh64.h"
 #include "upstream/internal.h"
 
+#define ASIDE 16u                   /* turns ahead among which a retry draws */
 #define MOST_STEPS 1024u            /* that a policy is asked for before the rest of the group is looked through */
 
 typedef lb_choice choice;
@@ -116,19 +117,31 @@ static inline uint32_t walk(const choice *c) {
     return rest(c, (uint32_t)(hash_of(c) % c->group->view->n_usable));
 }
 
+/* Is it a retry on a schedule?  It takes no turn of others: it only looks at those ahead. */
+static bool is_aside(const choice *c) {
+    const lb_policy *policy = c->up->spec.policy;
+    return c->want->n_exclude && !policy->walk && !policy->pure && !policy->load_aware;
+}
+
 /* At most k steps of a schedule, as its bound says; the turns are spent.  The place of the rest is drawn from the
- * generator as it was before: a policy that is only peeked at leaves it there. */
+ * generator as it was before: a policy that is only peeked at leaves it there.  Aside, the turn is one drawn from the next
+ * few: if one target fails many calls at once, their retries do not all meet at the one whose turn is next. */
 static inline uint32_t schedule(const choice *c) {
     const lb_policy *policy = c->up->spec.policy;
     const lb_view *view = c->group->view;
-    lb_ask ask = {.rng = c->rng, .kept = c->kept, .peek = c->peek};
+    bool aside = !c->peek && is_aside(c);
+    lb_ask ask = {.rng = c->rng, .kept = c->kept, .peek = c->peek || aside};
     lb_rng before = *c->rng;
-    uint32_t most = c->peek && view->n_usable > MOST_STEPS ? MOST_STEPS : view->n_usable, i = LB_NONE;
+    uint32_t most = ask.peek && view->n_usable > MOST_STEPS ? MOST_STEPS : view->n_usable, found = LB_NONE;
+    uint32_t left = aside ? lb_rng_below(c->rng, view->n_usable < ASIDE ? view->n_usable : ASIDE) : 0;
     for (; ask.step < most; ask.step++) {
-        i = c->replay ? lb_replay_among(c->replay, &ask) : policy->pick(c->group->policy_state, view, &ask);
+        uint32_t i = c->replay ? lb_replay_among(c->replay, &ask) : policy->pick(c->group->policy_state, view, &ask);
         if (i == LB_NONE) break;
-        if (suits(c, i)) return i;
+        if (!suits(c, i)) continue;
+        found = i;
+        if (left-- == 0) return i;
     }
+    if (found != LB_NONE) return found;
     lb_rng_next(c->rng);            /* a policy that draws nothing has another place next time */
     return rest(c, lb_rng_below(&before, view->n_usable));
 }
@@ -195,7 +208,7 @@ static uint32_t group_of(choice *c, lb_scope *scope) {
     if (scope->n_groups == 1) return 0;
     if (c->up->spec.policy->walk) return group_by_hash(c, scope);
     if (scope->shares->n_usable == 0) return 0;
-    lb_ask ask = {.rng = c->rng, .peek = c->peek};
+    lb_ask ask = {.rng = c->rng, .peek = c->peek || is_aside(c)};
     return c->kept ? group_in_turn(c, scope, &ask) : c->up->chooser->pick(scope->schedule, scope->shares, &ask);
 }
 
@@ -244,20 +257,22 @@ static uint32_t look_ahead(const choice *asked, lb_scope *scope, uint32_t *out, 
     return c.n_taken;
 }
 
-/* The first two of a look ahead: what the choice will be, and the runner-up. */
-static void begin_receipt(const choice *c, lb_scope *scope) {
+/* The first two of a look ahead are the choice and the runner-up; or, where the choice is drawn from further on, the first
+ * is whose turn it would have been. */
+static uint32_t choose_traced(choice *c, lb_scope *scope, lb_receipt *receipt) {
     uint32_t two[2] = {LB_NONE, LB_NONE};
     look_ahead(c, scope, two, 2);
-    *c->want->receipt = (lb_receipt){.runner_up = two[1]};
+    *receipt = (lb_receipt){0};
+    uint32_t member = choose_from(c, scope, group_of(c, scope));
+    receipt->runner_up = member == two[0] ? two[1] : two[0];
+    receipt->priority = c->group->priority;
+    return member;
 }
 
 static inline uint32_t choose(choice *c, lb_scope *scope) {
     if (!is_answerable(c, scope)) return LB_NONE;
-    lb_receipt *receipt = c->want->receipt;
-    if (receipt) begin_receipt(c, scope);
-    uint32_t member = choose_from(c, scope, group_of(c, scope));
-    if (receipt) receipt->priority = c->group->priority;
-    return member;
+    if (c->want->receipt) return choose_traced(c, scope, c->want->receipt);
+    return choose_from(c, scope, group_of(c, scope));
 }
 
 uint32_t lb_choose(choice *c, lb_scope *scope) { return choose(c, scope); }
