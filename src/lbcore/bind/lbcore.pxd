@@ -531,4 +531,5 @@ cdef extern from "lbcore.h" nogil:
                             lb_error *err)
     void lb_router_free(lb_router *router)
     size_t lb_scratch_size(const lb_request *request)
-    lb_match_outcome lb_router_match(const lb_router *router, const lb_request *request, char *scratch, lb_answer *answer)
+    lb_match_outcome lb_router_match(const lb_router *router, const lb_request *request, char *scratch,
+                                     lb_answer *answer)
