@@ -12,7 +12,8 @@
  *         whom the records call out.  So a thousand changes a second of ten thousand targets do not make a thousand rings.
  *         A clock that stands still does not keep it longer than 16 choices a target.
  * Cost    O(1) but for the picture, which is made anew, and looks, which are O(targets).
- * Keeps   a failed attempt leaves its part due, and the picture rough.
+ * Keeps   a failed attempt leaves its part due, and the picture rough.  A policy that refuses those who are usable now (a
+ *         table too small for them) is asked again every 250 ms.
  */
 #include "upstream/internal.h"
 
@@ -122,9 +123,9 @@ static lb_status catch_up(lb_upstream *up, uint64_t now_ns, lb_error *err) {
     bool now = n <= AT_ONCE || now_ns >= next_ns || now_ns < up->published_ns;
     lb_status status = now ? lb_upstream_publish(up, now_ns, err) : LB_OK;
     if (status || !now) roughen(up);
-    if (!now) {
+    if (!now || status == LB_ERR_CONFIG) {              /* refused: so it will be again, until the list changes */
         up->hot.seen = lb_word_read(up->hot.epoch);
-        up->picture_due_ns = next_ns;
+        up->picture_due_ns = now ? now_ns + MOST_GAP_NS : next_ns;
     }
     return status;
 }
