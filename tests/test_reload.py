@@ -225,10 +225,10 @@ def test_an_update_that_fails_brings_back_targets_weights_and_health(monkeypatch
         def update(self, targets):
             raise MemoryError
 
-    def break_one(updates):
+    def break_one(updates, swap):
         failing.append(updates[at].upstream.name)
         updates[at] = dataclasses.replace(updates[at], upstream=Broken(updates[at].upstream))
-        update_all(updates)
+        update_all(updates, swap)
 
     monkeypatch.setattr(lbcore.engine, "_update_all", break_one)
     with pytest.raises(MemoryError):

@@ -370,11 +370,11 @@ async def test_active_checks_take_a_target_out_and_bring_it_back(tmp_path):
     write(address, [])
     async with serve("-f", file, "--port-map", "80=0") as program, target(OK) as other:
         web = (await program.started()).ports["HTTP"]
-        await program.logged(f"app: {address} unhealthy")
+        await program.logged(f"target {address} of app unhealthy")
         answer = await get(web)
         assert (answer.status, "retry-after" in answer.headers) == (503, False)  # nobody knows when
         async with http_target("up", port=port):
-            await program.logged(f"app: {address} healthy")
+            await program.logged(f"target {address} of app healthy")
             assert (await get(web)).body == b"up"
             write(address, [other.address])
             await program.logged("reload: 0 added, 0 removed, 1 changed")
@@ -382,7 +382,7 @@ async def test_active_checks_take_a_target_out_and_bring_it_back(tmp_path):
             assert other[0].startswith(b"GET / HTTP/1.1\r\n")
             assert (await get(web)).body == b"up"
         program.log = ""
-        await program.logged(f"app: {address} unhealthy")
+        await program.logged(f"target {address} of app unhealthy")
         program.process.send_signal(signal.SIGTERM)
         assert await program.process.wait() == 0
     assert "Traceback" not in program.log and "never retrieved" not in program.log
@@ -399,8 +399,8 @@ async def test_pauses_and_ejections_are_logged_with_their_reason(tmp_path):
             assert [(a.status, a.headers["retry-after"]) for a in answers] == [(503, "40")] * 2
             assert len(busy) == 1
             assert [(await get(web, "/more")).status for _ in range(4)] == [502, 502, 502, 503]
-            await program.logged(f"app: {busy.address} held for 40 s (status 503)")
-            await program.logged("ejected for 10 s (3 x consecutive_local_origin_failure)")
+            await program.logged(f"target {busy.address} of app held 40 s: 503")
+            await program.logged("ejected 10 s: 3 connection errors or time-outs in a row")
 
 
 @on_loop

@@ -545,8 +545,6 @@ def test_a_process_has_one_descriptor_however_it_says_the_directory(place, tmp_p
     del ups
 
 
-# ---- engines ----------------------------------------------------------------------------------------------------
-
 CONFIG = """
 lbcore: 1
 listeners: {web: {protocol: http, port: 8080}}

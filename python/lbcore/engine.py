@@ -12,8 +12,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 from lbcore._core import Match, Route, Router, Target, Upstream, Yielder, dismantle, held_elsewhere
@@ -330,7 +332,7 @@ class Engine:
             raise LbcoreError(
                 "reload: this thread is in the middle of a reload (called by prepare= or a signal?)"
             )
-        turn: Future[None] = Future()
+        turn = _future()
         try:
             self._turns.ask(turn)
             turn.result()
@@ -409,14 +411,17 @@ class Engine:
         updates = _updates(changed, upstreams, yielder)
         yielder.pause()
         del yielder  # from here on nothing stops it
-        _update_all(updates)
+        _update_all(updates, partial(self._swap, plan, old))
+        self._source = self._source if source is None else source
+        del old, updates
+        with suppress(MemoryError):  # it is served; the next reload frees what is left
+            self._clean_up()
+        return changes
+
+    def _swap(self, plan: Plan, old: Plan) -> None:
+        self._retired.append(old)
         plan.enter()
         self._plan = plan
-        self._source = self._source if source is None else source
-        self._retired.append(old)
-        del old, updates
-        self._clean_up()
-        return changes
 
     def _built(self, spec: Spec, old: Mapping[str, Upstream], yielder: Yielder) -> dict[str, Upstream]:
         """The upstreams of ``spec``: those that stay, and new ones."""
@@ -490,16 +495,27 @@ def _update(upstream: Upstream, targets: list[Target]) -> _Update:
     return _Update(upstream, targets, [copy(t) for t in upstream.targets], len(leaving), unwell)
 
 
-def _update_all(updates: list[_Update]) -> None:
-    """Give each upstream its new targets, all or none."""
+def _future() -> Future[None]:
+    try:
+        return Future()
+    except RuntimeError as error:  # its lock could not be made: Python's way to say that there is no memory
+        raise MemoryError(str(error)) from None
+
+
+def _update_all(updates: list[_Update], swap: Callable[[], None]) -> None:
+    """Give each upstream its new targets and swap, all or nothing."""
     done: list[_Update] = []
     try:
         for update in updates:
             done.append(update)  # first: an update that nobody remembers would stay
             update.upstream.update(update.targets)
-    except BaseException:
+        swap()
+    except BaseException as error:
         for update in reversed(done):
-            _undo(update)
+            try:
+                _undo(update)
+            except BaseException as another:  # the others are to be undone all the same
+                error.add_note(f"{update.upstream!r} could not be given its old targets: {another!r}")
         raise
 
 

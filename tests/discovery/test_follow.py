@@ -55,6 +55,9 @@ def run(scenario):
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(whole())
+    for thread in threading.enumerate():  # it may still be on its last line
+        if thread.name == "lbcore-discovery":
+            thread.join(SECONDS)
     assert not [t for t in threading.enumerate() if t.name == "lbcore-discovery"]
     assert not follow._running
 
