@@ -19,14 +19,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar, cast
 
-from lbcore._core import Backend, Split, Upstream
+from lbcore._core import Answer, Backend, Split, Upstream
 from lbcore.errors import ConfigError
 from lbcore.filters.checks import shown
 from lbcore.filters.cors import CorsProgram, Header
 from lbcore.filters.values import (
     DEFAULT_PORTS,
     KINDS,
-    Answer,
     Cors,
     Filter,
     HeaderEdits,

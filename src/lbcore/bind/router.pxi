@@ -103,9 +103,9 @@ cdef class Router:
 
     def match(self, method, host, target, headers=(), *, port=None, scheme=None, sni=None, source=None, context=None):
         """The route of a request, None if there is none.  Raises BadRequest."""
-        if port is not None or scheme is not None or sni is not None or context is not None:
-            not_yet("port=, scheme=, sni= or context= of Router.match")
-        return self.found(method, host, target, headers, source)
+        if sni is not None or context is not None:
+            not_yet("sni= or context= of Router.match")
+        return self.found(method, host, target, headers, source, scheme, port)
 
     def match_or_raise(self, method, host, target, headers=(), *, port=None, scheme=None, sni=None, source=None,
                        context=None):
@@ -131,14 +131,15 @@ cdef class Router:
             if name == b"host":
                 host = value
                 break
-        client = scope.get("client")
-        return self.found(scope.get("method", "GET"), host, target, headers, client[0] if client else None)
+        client, server = scope.get("client"), scope.get("server")
+        return self.found(scope.get("method", "GET"), host, target, headers, client[0] if client else None,
+                          scope.get("scheme"), server[1] if server else None)
 
     def match_stream(self, protocol, port, *, sni=None, source=None, destination=None):
         """Not available yet: a Router has no listeners.  Engine.match_stream answers by port."""
         not_yet("Router.match_stream")
 
-    cdef Match found(self, method, host, target, headers, source):
+    cdef Match found(self, method, host, target, headers, source, scheme, port):
         cdef Match match
         cdef char stack[STACK]
         cdef char *scratch = stack
@@ -168,8 +169,8 @@ cdef class Router:
             if outcome == LB_NO_ROUTE:
                 return None
             match = match_of(self.route(answer.route), method, host, target, &request, &answer)
-            if match.route.key is not None:
-                match.headers, match.source = headers, source
+            if match.route.asks:
+                match.facts = facts_of(headers, source, scheme, port)
             return match
         finally:
             lb_free(array)
