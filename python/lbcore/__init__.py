@@ -109,7 +109,14 @@ _LATER = {
 }
 
 
-_ROOMS = ("adapters", "aio", "discovery", "filters", "health", "testing")  # as attributes: lbcore.health.start(...)
+_ROOMS = (
+    "adapters",
+    "aio",
+    "discovery",
+    "filters",
+    "health",
+    "testing",
+)  # as attributes: lbcore.health.start(...)
 
 
 def __getattr__(name: str) -> Any:

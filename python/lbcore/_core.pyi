@@ -671,7 +671,7 @@ class Match:
     def answer(self) -> Answer | None:
         """The response to give where no backend is to be asked: a redirect, a preflight's answer, 500 for a route
         without backends."""
-    def answer_of(self, backend: Backend) -> Answer | None:
+    def answer_of(self, backend: Backend | None) -> Answer | None:
         """The same of the filters of the backend that was drawn."""
     def acquire(self, key: _Key | None = None, *, session: str | None = None, trace: bool = False) -> Call:
         """Draw a backend by weight, pick a target inside it, count one in flight.
@@ -695,7 +695,7 @@ class Match:
         """(method, host, target, headers) to send to the backend, by the route's filters and those of ``backend``.
 
         Without a rewrite the Host is the client's; None is the target's own, see ``lbcore.filters.own_host``.
-        ``headers``: without those of one connection; pairs of text or of bytes, as ``binary`` says where there are none.
+        ``headers``: without those of one connection; pairs of text or of bytes; where there are none, ``binary`` says.
         """
 
     def response(

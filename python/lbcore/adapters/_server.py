@@ -108,10 +108,17 @@ class Short(_Uninvented, web.Response):
     """A response of our own."""
 
 
-def answer(status: int, reason: str = "", headers: Iterable[tuple[str, str]] = ()) -> web.StreamResponse:
-    """A short answer in plain text: the status, its name, and ``reason``."""
-    text = f"{status} {responses.get(status, 'Unknown')}{': ' if reason else ''}{reason}\n"
-    return Short(status=status, text=text, headers=[*headers])
+def answer(
+    status: int, reason: str = "", headers: Iterable[tuple[str, str]] = (), body: bytes = b""
+) -> web.StreamResponse:
+    """A short answer: ``body``, or, in plain text, the status, its name, and ``reason``."""
+    lines = [*headers]
+    if status not in (204, 304):
+        text = f"{status} {responses.get(status, 'Unknown')}{': ' if reason else ''}{reason}\n"
+        body = body or text.encode()
+        if not any(name.lower() == "content-type" for name, _ in lines):
+            lines.append(("Content-Type", "text/plain; charset=utf-8"))
+    return Short(status=status, body=body, headers=lines)
 
 
 async def body(request: web.BaseRequest) -> AsyncIterator[bytes]:

@@ -24,6 +24,8 @@ class Programs:
     """
 
     __slots__ = ("_own", "backends", "rule")
+    rule: Program  # of the rule's filters; it does nothing where there are none
+    backends: tuple[Backend, ...]
 
     def __init__(
         self,
@@ -43,9 +45,7 @@ class Programs:
         self.rule = program(own, previous=previous.rule if previous else None) or Program((), ())
         before = previous.by_name() if previous else {}
         self._own = {
-            b: self.rule.plus(b.filters, before.get(name))
-            for name, b in _named(self.backends)
-            if b.filters
+            b: self.rule.plus(b.filters, before.get(name)) for name, b in _named(self.backends) if b.filters
         }
 
     def of(self, backend: Backend | None) -> Program:

@@ -139,9 +139,9 @@ cdef class Match:
             found = Answer(500, self.response((), binary=False))
         return found
 
-    def answer_of(self, Backend backend not None):
+    def answer_of(self, Backend backend):
         """The answer of the filters of a backend that was drawn; None: it is to be asked."""
-        if not backend.filters:
+        if backend is None or not backend.filters:
             return None
         return self.answer_by(self.route.programs.of(backend))
 
@@ -204,9 +204,10 @@ cdef class Match:
 
     def response(self, headers, Backend backend=None, *, binary=None):
         """The headers of an answer to the client, whoever made it."""
+        headers = header_pairs(headers)
         if self.route.programs is None:
             return headers
-        return self.route.programs.of(backend).response(header_pairs(headers), self.sent(), binary)
+        return self.route.programs.of(backend).response(headers, self.sent(), binary)
 
     def mirrors(self, Backend backend=None):
         """What gets a copy of this request; each call counts one request."""
