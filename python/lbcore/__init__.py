@@ -109,14 +109,7 @@ _LATER = {
 }
 
 
-_ROOMS = (
-    "adapters",
-    "aio",
-    "discovery",
-    "filters",
-    "health",
-    "testing",
-)  # as attributes: lbcore.health.start(...)
+_ROOMS = ("adapters", "aio", "discovery", "filters", "health", "testing")  # as attributes: lbcore.health.start(...)
 
 
 def __getattr__(name: str) -> Any:

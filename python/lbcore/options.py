@@ -124,9 +124,7 @@ class Shared:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise ConfigError("shared", f"{_shown(self.name)} is not a name of 1 to 64 of A-Z a-z 0-9 . _ -")
         if self.shared_dir is not None and (not isinstance(self.shared_dir, str) or not self.shared_dir):
-            raise ConfigError(
-                "shared.shared_dir", f"{_shown(self.shared_dir)} is not the path of a directory"
-            )
+            raise ConfigError("shared.shared_dir", f"{_shown(self.shared_dir)} is not the path of a directory")
         _number("shared.max_targets", self.max_targets, 16, 2**20, whole=True)
         _number("shared.max_workers", self.max_workers, 1, 64, whole=True)
 

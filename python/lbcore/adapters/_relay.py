@@ -119,8 +119,8 @@ async def relay(
 ) -> bool:
     """Send ``request`` to ``call.target`` and its response to ``reply``; the call is done when this ends.
 
-    False: ``terms.again`` has kept the response back.  Raises :class:`Refused` if no response was begun, :class:`Broken`
-    or :class:`ClientGone` later.
+    False: ``terms.again`` has kept the response back.  Raises :class:`Refused` if no response was begun,
+    :class:`Broken` or :class:`ClientGone` later.
     """
     exchange = _Exchange(reply, idle, terms)
     try:
