@@ -52,14 +52,15 @@ class Carrier:
         self.mirrors_dropped = 0
         self._append = append_forwarded
         self._session: Any = None
+        self._once: Any = None  # over the same connections
         self._mirroring: set[asyncio.Task[None]] = set()
 
-    @property
-    def session(self) -> Any:
-        """The pool."""
+    def session(self, match: Match | None) -> Any:
+        """What sends an attempt.  Where the rule has a retry nothing else may repeat it."""
         if self._session is None:
             self._session = client_session(self.timeouts)
-        return self._session
+            self._once = client_session(self.timeouts, self._session)
+        return self._session if match is None or match.retry is None else self._once
 
     async def close(self) -> None:
         """Cut the mirrors off and close the connections to the targets."""
@@ -68,8 +69,9 @@ class Carrier:
             task.cancel()
         await asyncio.gather(*copies, return_exceptions=True)
         if self._session is not None:
+            await self._once.close()
             await self._session.close()
-            self._session = None
+            self._session = self._once = None
 
     async def carry(self, match: Match, incoming: Incoming, reply: Reply) -> Answer | None:
         """Bring the request to a target and its response to ``reply``; else give what to answer instead.
@@ -133,7 +135,7 @@ class Carrier:
                 raise LbcoreError("the body is too large, or broke off")
             request = replace(request, body=_again(chunks) if body is not None else None)
             ends = Terms(deadline=asyncio.get_running_loop().time() + idle)
-            await relay(self.session, to.acquire(key), request, _Nobody(), idle, ends)
+            await relay(self.session(None), to.acquire(key), request, _Nobody(), idle, ends)
         except LbcoreError as error:
             self.log.debug("mirror: %s", error)
         except Exception:
@@ -186,9 +188,8 @@ class _Trip:
         )
         request = replace(self._request, body=body)
         try:
-            return await relay(
-                self._carrier.session, self.call, request, self._reply, self._carrier.timeouts.idle, terms
-            )
+            session = self._carrier.session(self._match)
+            return await relay(session, self.call, request, self._reply, self._carrier.timeouts.idle, terms)
         except Refused as error:
             if error.status not in (502, 504):
                 raise

@@ -92,14 +92,18 @@ class Terms:
 NO_TERMS = Terms()
 
 
-def client_session(timeouts: Timeouts) -> aiohttp.ClientSession:
+def client_session(
+    timeouts: Timeouts, once_over: aiohttp.ClientSession | None = None
+) -> aiohttp.ClientSession:
     """A pool of connections to targets that invents nothing: no headers, cookies, redirects, proxies, decoding.
 
     aiohttp sends a bodiless idempotent request once more, to the same target, if the connection ends without an answer:
-    a kept one may have been closed while the request was on its way.  Nothing else is ever sent twice.
+    a kept one may have been closed while the request was on its way.  Nothing else is ever sent twice; and with
+    ``once_over``, over the connections of that session, not even this: for requests whose retries are counted.
     """
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0),
+    session = aiohttp.ClientSession(
+        connector=once_over.connector if once_over else aiohttp.TCPConnector(limit=0),
+        connector_owner=once_over is None,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, connect=timeouts.connect),
         auto_decompress=False,
@@ -107,6 +111,8 @@ def client_session(timeouts: Timeouts) -> aiohttp.ClientSession:
         max_line_size=65_536,
         max_field_size=65_536,
     )
+    session._retry_connection = once_over is None
+    return session
 
 
 async def relay(
@@ -249,7 +255,9 @@ def _for_aiohttp(request: Request) -> tuple[list[tuple[str, str]], bool]:
     """The request's headers as text, and whether the client waits for a 100 before it sends the body."""
     headers = [("Host", request.host)] if request.host else []
     expects = False
+    spelled: dict[bytes, bytes] = {}  # aiohttp lets a name in another spelling replace the ones before
     for name, value in request.headers:
+        name = spelled.setdefault(name.lower(), name)
         if request.body and name.lower() == b"expect" and value.lower() == b"100-continue":
             expects = True
             continue
