@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 from http.client import responses
 from typing import Any, cast
 
+from lbcore.adapters._carrier import Incoming
 from lbcore.adapters._headers import Pairs
 from lbcore.adapters._relay import Timeouts, web
 
@@ -130,6 +131,18 @@ async def body(request: web.BaseRequest) -> AsyncIterator[bytes]:
         request.writer.output_size = 0
     async for chunk in request.content.iter_any():
         yield chunk
+
+
+def incoming(request: web.BaseRequest) -> Incoming:
+    """``request`` as a carrier takes it; it has arrived now."""
+    return Incoming(
+        name=f"{request.method} {request.raw_path}",
+        headers=cast(Pairs, request.raw_headers),
+        client=request.remote,
+        scheme=request.scheme,
+        body=body(request) if request.body_exists else None,
+        arrived=asyncio.get_running_loop().time(),
+    )
 
 
 class Reply:

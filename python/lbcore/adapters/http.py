@@ -18,11 +18,10 @@ import socket
 from typing import Any, Protocol, cast
 
 from lbcore._core import Match
-from lbcore.adapters._carrier import Carrier, Incoming
-from lbcore.adapters._headers import Pairs
+from lbcore.adapters._carrier import Carrier
 from lbcore.adapters._relay import Broken, ClientGone, Refused, Timeouts, web
 from lbcore.adapters._reset import reset
-from lbcore.adapters._server import Connection, Reply, answer, body
+from lbcore.adapters._server import Connection, Reply, answer, incoming
 from lbcore.errors import BadRequest, LbcoreError
 
 log = logging.getLogger("lbcore.http")
@@ -113,7 +112,7 @@ class HttpProxy:
             match = self._match(request)
             if match is None:
                 return answer(404)
-            found = await self._carrier.carry(match, _incoming(request), reply)
+            found = await self._carrier.carry(match, incoming(request), reply)
         except BadRequest as error:
             return answer(400, error.reason)
         except Refused as error:
@@ -146,14 +145,3 @@ class HttpProxy:
             raise
         except LbcoreError:
             return None  # a reload has removed this listener since the connection was made
-
-
-def _incoming(request: web.BaseRequest) -> Incoming:
-    return Incoming(
-        name=f"{request.method} {request.raw_path}",
-        headers=cast(Pairs, request.raw_headers),
-        client=request.remote,
-        scheme=request.scheme,
-        body=body(request) if request.body_exists else None,
-        arrived=asyncio.get_running_loop().time(),
-    )
