@@ -208,6 +208,17 @@ def test_mirrors_are_counted_by_rule_and_survive_a_reload():
     assert abs(hits - 100) <= 1
 
 
+def test_a_backends_mirror_keeps_its_share_whatever_the_rule_gets():
+    own = f.Mirror("own", percent=1)
+    hits, rule = 0, None
+    for i in range(300):
+        backends = [backend("first", filters=[own]), backend("second")][:: (-1) ** i]
+        rule = f.Programs([f.Mirror("rule")] * (i % 2), backends, previous=rule)
+        (drawn,) = [b for b in backends if b.filters]
+        hits += rule.of(drawn).mirrors().count("own")
+    assert abs(hits - 3) <= 1
+
+
 # ---- attempts ---------------------------------------------------------------------------------------------------
 
 

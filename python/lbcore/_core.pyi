@@ -215,7 +215,8 @@ class Call:
     def backend(self) -> Backend | None:
         """The backend of the split it was drawn from; None for a call of an upstream itself."""
     @property
-    def filters(self) -> tuple[Any, ...]: ...
+    def filters(self) -> tuple[Filter, ...]:
+        """Those of the backend."""
     @property
     def session(self) -> str | None:
         """The value to hand to the client, where the upstream has an affinity and a new session began; else None."""
@@ -504,7 +505,7 @@ class Backend:
     @property
     def weight(self) -> int: ...
     @property
-    def filters(self) -> tuple[Any, ...]: ...
+    def filters(self) -> tuple[Filter, ...]: ...
 
 @final
 class Split:
@@ -804,7 +805,8 @@ class Router:
     ) -> Match | None:
         """The route of a request, None if there is none.  ``target`` is raw, with ``?query``.
 
-        Raises :class:`BadRequest` for a request that has no one safe reading.
+        ``scheme`` (None: "http") and ``port`` (the listener's; None: the Host's) are for the filters of the route: what a
+        redirect leaves as it is.  Raises :class:`BadRequest` for a request that has no one safe reading.
         """
 
     def match_or_raise(

@@ -410,3 +410,30 @@ async def test_a_header_that_cannot_be_sent_is_not_tried_again(proxy):
                 response = await send(port, b"GET / HTTP/1.1\r\nHost: h\r\nX: \xff\r\n\r\n")
                 assert response.status == 400
         assert in_flight(backend) == 0 and not seen
+
+
+@both
+@on_loop
+async def test_a_session_outlives_filters_and_moves_with_a_retry(proxy):
+    sticky = lbcore.Affinity(cookie="sid", secret=b"sixteen bytes or more")
+    raw = b"HTTP/1.1 200 OK\r\nSet-Cookie: theirs=1\r\nContent-Length: 2\r\n\r\nok"
+    async with target(raw) as seen, target(hang_up) as gone:
+        backend = up(gone.address, seen.address, affinity=sticky, health=None)
+        home = next(call for call in iter(backend.acquire, None) if call.target.index == 0 or call.done())
+        home.done()
+        rule = route(f.ResponseHeaders(remove=["Set-Cookie"]), backends=[backend], retry=f.Retry(**NOW))
+        async with proxy(rule) as port:
+            response = await get(port, headers=f"Cookie: sid={home.session}\r\n")
+            assert (response.status, len(gone), len(seen)) == (200, 1, 1)
+            (cookie,) = [value for name, value in response.pairs if name.lower() == "set-cookie"]
+            assert cookie.startswith("sid=") and home.session not in cookie
+            back = await get(port, headers=f"Cookie: {cookie.split(';')[0]}\r\n")
+            assert "set-cookie" not in back.headers and len(seen) == 2
+
+
+@both
+@on_loop
+async def test_a_route_without_rules_keeps_nothing_of_a_body(proxy, monkeypatch):
+    monkeypatch.setattr(_carrier, "Body", None)
+    async with target(echo) as seen, proxy(route(backends=[up(seen.address)])) as port:
+        assert (await get(port, method="PUT", body=b"abc")).body == b"abc"

@@ -156,7 +156,9 @@ class _Trip:
         self._arrived = incoming.arrived
         self._reply = reply
         self._request = carrier.outgoing(match, tries, incoming)
-        self._body = Body(incoming.body) if incoming.body is not None else None
+        self._stream, self._body = incoming.body, None
+        if incoming.body is not None and (match.retry is not None or match.route.programs is not None):
+            self._body = Body(incoming.body)  # it may be sent more than once
         self._n_retries = 0
         self._following: Call | None = None  # of the next attempt
 
@@ -180,7 +182,7 @@ class _Trip:
     async def _attempt(self) -> bool:
         """True: the response was handed over; False: ``_following`` is to try."""
         backend = self._tries.backend
-        body = self._body.send() if self._body is not None else None
+        body = self._body.send() if self._body is not None else self._stream
         terms = Terms(
             deadline=self._deadline(),
             edit=lambda headers: cast(Pairs, self._match.response(headers, backend, binary=True)),

@@ -202,7 +202,7 @@ class RequestRedirect(Filter):
 
 @dataclass(frozen=True, slots=True)
 class Mirror(Filter):
-    """Send a copy to ``backend`` (anything the embedder knows) and ignore its answer.
+    """Send a copy to ``backend`` and ignore its answer; for the proxies an Upstream or Split, else what you know.
 
     ``percent`` 0..100, or ``fraction`` as (numerator, denominator): of the requests, exactly, not by chance.  Neither:
     every request.
