@@ -805,8 +805,8 @@ class Router:
     ) -> Match | None:
         """The route of a request, None if there is none.  ``target`` is raw, with ``?query``.
 
-        ``scheme`` (None: "http") and ``port`` (the listener's; None: the Host's) are for the route's filters: a redirect
-        keeps them.  Raises :class:`BadRequest` for a request that has no one safe reading.
+        ``scheme`` (None: "http") and ``port`` (the listener's; None: Host's) are for the route's filters: redirects
+        keep them.  Raises :class:`BadRequest` for a request that has no one safe reading.
         """
 
     def match_or_raise(

@@ -43,9 +43,9 @@ cdef class Facts:
         raise TypeError("facts are a match's own")
 
 
-cdef Facts facts_of(headers, source, scheme, port):
+cdef Facts facts_of(headers, source):
     cdef Facts self = Facts.__new__(Facts)
-    self.headers, self.source, self.scheme, self.port = headers, source, scheme, port
+    self.headers, self.source = headers, source
     return self
 
 
@@ -68,7 +68,7 @@ cdef class Match:
         self.route = route
         self.canonical = "/"
         if source is not None:
-            self.facts = facts_of((), source, None, None)
+            self.facts = facts_of((), source)
 
     @property
     def source(self):
