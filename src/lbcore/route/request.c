@@ -130,7 +130,8 @@ static bool add_maybe(lb_matching *m, const lb_maybe *maybe, const lb_seen *seen
 static const char *ask(lb_matching *m, const lb_search *s) {
     m->n_questions = m->n_ways = m->n_joined = 0;
     m->more = s->more;
-    for (uint32_t i = 0; i < s->n_maybes && lb_rank_less(s->maybes[i].rank, s->best); i++) {
+    lb_rank best = {s->best, *s->best_tie};
+    for (uint32_t i = 0; i < s->n_maybes && lb_rank_less(s->maybes[i].rank, best); i++) {
         if (add_maybe(m, &s->maybes[i], s->seen)) continue;
         m->more = true;
         return m->n_ways == 0 ? too_long : NULL;
@@ -162,7 +163,7 @@ static bool search(lb_matching *m, const char **refused) {
     s.seen = &seen;
     s.settled = m->settled;
     s.maybes = maybes;
-    lb_search_router(m->router, &s, m->host);
+    lb_search_router(m->router, &s, m->host, m->bucket);
     m->best = s.route;
     if (s.n_maybes == 0) return true;
     *refused = ask(m, &s);
@@ -196,12 +197,24 @@ static lb_match_outcome go_on(lb_matching *m, bool known, lb_answer *answer) {
 
 /* Rule 1: in the absolute-form "its authority replaces Host"; a Host that is none is refused all the same (RFC 9112
  * 3.2).  The scratch of the host lies behind that of the path, and is as long as both. */
-static const char *read_host_of(const lb_request *request, char *scratch, const lb_reading *reading, lb_str *host) {
+static const char *read_host_of(lb_matching *m, const lb_reading *reading) {
     bool dropped;
-    char *behind = scratch + (request->target.len - reading->authority.len);
-    const char *refused = lb_read_host(request->host, behind, host, &dropped);
-    if (refused || !reading->authority.data) return refused;
-    return lb_read_host(reading->authority, behind, host, &dropped);
+    char *behind = m->scratch + (m->request->target.len - reading->authority.len);
+    const char *refused = lb_read_host(m->request->host, behind, &m->host, &dropped);
+    if (!refused && reading->authority.data) refused = lb_read_host(reading->authority, behind, &m->host, &dropped);
+    return refused;
+}
+
+/* Most requests name a host that the table holds, and what it holds is canonical: there is nothing to read. */
+static const char *find_host(lb_matching *m, const lb_reading *reading) {
+    const lb_tree *base = m->router->base;
+    m->host = m->request->host;
+    m->bucket = reading->authority.data ? LB_NONE : lb_bucket_of(base, m->host);
+    if (m->bucket != LB_NONE) return NULL;
+    const char *refused = read_host_of(m, reading);
+    bool as_sent = m->host.data == m->request->host.data && m->host.len == m->request->host.len;
+    if (!refused && !as_sent) m->bucket = lb_bucket_of(base, m->host);
+    return refused;
 }
 
 /* The number behind the last ":" of a host that was found right; 0: there is none. */
@@ -220,7 +233,7 @@ static const char *read_request(lb_matching *m) {
     const char *refused = m->method_bit ? NULL : lb_check_method(m->request->method);
     if (!refused && m->request->n_headers > 0) refused = lb_check_fields(m->request);
     if (!refused) refused = lb_read_target(m->request->method, m->request->target, m->scratch, &reading);
-    if (!refused) refused = read_host_of(m->request, m->scratch, &reading, &m->host);
+    if (!refused) refused = find_host(m, &reading);
     if (refused) return refused;
     m->path = reading.path;
     m->query = reading.query;

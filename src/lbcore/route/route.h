@@ -199,6 +199,7 @@ typedef struct lb_matching {
     char *scratch;
     lb_str path, query, host;
     uint32_t method_bit, host_port;
+    uint32_t bucket;                /* of the host, in the base's table; LB_NONE: it is not there */
     uint32_t best, other;           /* routes: the best without questions; that of the second reading */
     bool more, again, second;       /* candidates are left; there is a second reading; it is being read */
     uint32_t n_joined;

@@ -184,15 +184,20 @@ typedef struct lb_search {
     lb_key path;
     const lb_seen *seen;
     const uint64_t *dead;           /* routes of the tree that do not count; may be NULL */
-    lb_rank best, settled;          /* settled: maybes up to here do not hold */
-    uint32_t route;                 /* that of `best`: its id */
+    lb_rank settled;                /* maybes up to here do not hold */
+    uint64_t best;                  /* the least precedence that holds */
+    const uint64_t *best_tie;       /* where its tie stands: read only if a precedence equals it */
+    uint32_t route;                 /* its id */
     uint32_t n_maybes;              /* the least, in order */
     bool more;                      /* there are more maybes than these */
     lb_maybe *maybes;               /* LB_N_MAYBES of them */
 } lb_search;
 
-/* The least rank that holds, and the maybes before it. */
-void lb_search_router(const lb_router *router, lb_search *search, lb_str host);
+/* The bucket of an exact host, or LB_NONE. */
+uint32_t lb_bucket_of(const lb_tree *tree, lb_str host);
+
+/* The least rank that holds, and the maybes before it.  `bucket` is that of the host in the base. */
+void lb_search_router(const lb_router *router, lb_search *search, lb_str host, uint32_t bucket);
 
 /* Likewise among the routes for streams. */
 void lb_search_streams(const lb_router *router, lb_search *search);
