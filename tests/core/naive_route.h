@@ -300,7 +300,7 @@ static inline uint32_t naive_scan(const lb_route_spec *specs, uint32_t n, const 
     uint32_t best = LB_NONE;
     size_t rank[NAIVE_FIELDS], best_rank[NAIVE_FIELDS] = {0};
     for (uint32_t i = 0; i < n; i++) {
-        if (!naive_path(&specs[i], path) || !naive_predicates(&specs[i], r, query)) continue;
+        if (specs[i].stream || !naive_path(&specs[i], path) || !naive_predicates(&specs[i], r, query)) continue;
         for (uint32_t h = 0; h < (specs[i].n_hosts ? specs[i].n_hosts : 1); h++) {
             const lb_str *pattern = specs[i].n_hosts ? &specs[i].hosts[h] : NULL;
             if (pattern && !naive_host(*pattern, host)) continue;
@@ -350,8 +350,13 @@ static inline bool naive_again(lb_str path, char *changed, char *scratch, lb_str
     return lb_normalise_target(lb_str_of("GET"), copy, scratch, out, &query, &authority, &reason);
 }
 
-/* What lb_router_match() must say; *route is LB_NONE unless LB_FOUND. */
-static inline lb_match_outcome naive_match(const lb_route_spec *specs, uint32_t n, const lb_request *r, uint32_t *route) {
+/* Which of the specifications wins, for a request that was read. */
+typedef uint32_t naive_scanner(const lb_route_spec *specs, uint32_t n, const lb_request *r, lb_str host, lb_str path,
+                               lb_str query);
+
+/* What a router must say whose flavour scans like this; *route is LB_NONE unless LB_FOUND. */
+static inline lb_match_outcome naive_match_by(naive_scanner *scan, const lb_route_spec *specs, uint32_t n,
+                                              const lb_request *r, uint32_t *route) {
     size_t size = lb_scratch_size(r) + 1;
     char *memory = malloc(size * 4);
     const char *reason;
@@ -364,13 +369,18 @@ static inline lb_match_outcome naive_match(const lb_route_spec *specs, uint32_t 
               && (!authority.data || lb_normalise_host(authority, memory + size, &host, &reason));
     if (ok && path.data[0] != '/') outcome = LB_NO_ROUTE;
     if (ok && path.data[0] == '/' && naive_again(path, memory + 2 * size, memory + 3 * size, &other_path)) {
-        uint32_t found = naive_scan(specs, n, r, host, path, query);
-        bool same = naive_scan(specs, n, r, host, other_path, query) == found;
+        uint32_t found = scan(specs, n, r, host, path, query);
+        bool same = scan(specs, n, r, host, other_path, query) == found;
         if (same) outcome = found == LB_NONE ? LB_NO_ROUTE : LB_FOUND;
         if (same) *route = found;
     }
     free(memory);
     return outcome;
+}
+
+/* What lb_router_match() must say in gateway_api. */
+static inline lb_match_outcome naive_match(const lb_route_spec *specs, uint32_t n, const lb_request *r, uint32_t *route) {
+    return naive_match_by(naive_scan, specs, n, r, route);
 }
 
 #endif
