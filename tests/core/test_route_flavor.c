@@ -197,7 +197,7 @@ static void crowds_equal_their_twin(void) {
     tally seen = {0};
     for (uint64_t seed = 0; seed < n_tables(2000); seed++)
         one_crowd((lb_flavor)(seed % N_FLAVORS), sizes[seed / N_FLAVORS % 11], seed, &seen);
-        CHECK(seen.of[LB_FOUND] > 1000 && seen.questions == LB_N_QUESTIONS);
+    CHECK(seen.of[LB_FOUND] > 1000 && seen.questions == LB_N_QUESTIONS);
 }
 
 /* ---- changes ---------------------------------------------------------------------------------------------------- */
