@@ -64,6 +64,7 @@ bench: $(VENV)/lbcore.stamp $(VENV)/bench.stamp
 soak: $(VENV)/lbcore.stamp
 	LBCORE_EXAMPLES=5000 $(PY) -m pytest tests/property
 	LBCORE_RELOADS=10000 $(PY) -m pytest tests/test_reload.py
+	LBCORE_ROUTE_TABLES=100000 sh tools/core.sh core _route_flavor
 	@sh tools/fuzz.sh $(SECONDS)
 	sh tools/fresh_machine.sh
 

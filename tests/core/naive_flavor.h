@@ -160,7 +160,8 @@ static inline bool naive_kong_rest(const lb_route_spec *spec, const lb_request *
 
 static inline bool naive_kong_holds(const lb_route_spec *spec, const lb_request *r, lb_str host, lb_str path, lb_str query,
                                     lb_flavor flavor) {
-    return (spec->path.len == 0 || naive_path(spec, path)) && naive_kong_hosts(spec, host, r, flavor)
+    bool any_path = spec->path.len == 0 && spec->path_type == LB_PATH_PLAIN;
+    return (any_path || naive_path(spec, path)) && naive_kong_hosts(spec, host, r, flavor)
            && naive_kong_rest(spec, r, query, flavor);
 }
 
