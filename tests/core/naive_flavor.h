@@ -118,7 +118,7 @@ static inline bool naive_kong_hosts(const lb_route_spec *spec, lb_str host, cons
 /* ---- Kong: the rest of a route ------------------------------------------------------------------------------- */
 
 static inline bool naive_kong_value(const lb_condition *c, lb_str lowered) {
-    if (c->test == LB_TEST_REGEX) return naive_regex(c->value, lowered);
+    if (c->test == LB_TEST_REGEX) return naive_matches(c->pattern, lowered);
     if (c->test == LB_TEST_EXACT) return naive_equal(c->value, lowered, true);
     for (uint32_t i = 0; i < c->n_values; i++)
         if (naive_equal(c->values[i], lowered, true)) return true;

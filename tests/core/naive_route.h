@@ -63,6 +63,13 @@ static inline bool naive_regex(lb_str p, lb_str text) {
     }
 }
 
+/* Another caller's patterns, for recorded answers; NULL: ours. */
+static bool (*naive_other_patterns)(uint32_t pattern, lb_str text);
+
+static inline bool naive_matches(uint32_t pattern, lb_str text) {
+    return naive_other_patterns ? naive_other_patterns(pattern, text) : naive_regex(naive_patterns[pattern], text);
+}
+
 /* The caller's part of a match: evaluate what is asked, go on. */
 static inline lb_match_outcome naive_drive(const lb_router *router, const lb_request *request, char *scratch, lb_matching *m,
                                      lb_answer *answer) {
@@ -71,7 +78,7 @@ static inline lb_match_outcome naive_drive(const lb_router *router, const lb_req
         uint32_t verdicts = 0;
         if (m->n_questions == 0 || m->n_questions > LB_N_QUESTIONS || answer->route != LB_NONE) abort();
         for (uint32_t i = 0; i < m->n_questions; i++)
-            verdicts |= (uint32_t)naive_regex(naive_patterns[m->questions[i].pattern], m->questions[i].text) << i;
+            verdicts |= (uint32_t)naive_matches(m->questions[i].pattern, m->questions[i].text) << i;
         outcome = lb_router_resume(m, verdicts, answer);
     }
     return outcome;
@@ -85,7 +92,7 @@ static inline bool naive_test(const lb_condition *c, bool found, lb_str value) {
     case LB_TEST_EXACT: return found && naive_equal(value, c->value, false);
     case LB_TEST_PRESENT: return found;
     case LB_TEST_ABSENT: return !found;
-    case LB_TEST_REGEX: return found && naive_regex(c->value, value);
+    case LB_TEST_REGEX: return found && naive_matches(c->pattern, value);
     case LB_TEST_ANY_OF:
         for (uint32_t i = 0; i < c->n_values; i++) holds |= found && naive_equal(value, c->values[i], false);
     }
@@ -247,7 +254,7 @@ static inline bool naive_path(const lb_route_spec *spec, lb_str path) {
     if (spec->path_type == LB_PATH_EXACT) return naive_equal(p, path, false);
     if (spec->path_type == LB_PATH_TEMPLATE) return naive_template(p, path);
     if (spec->path_type == LB_PATH_PLAIN) return naive_begins(path, p);
-    if (spec->path_type == LB_PATH_REGEX) return naive_regex(p, path);
+    if (spec->path_type == LB_PATH_REGEX) return naive_matches(spec->pattern, path);
     if (p.data[p.len - 1] == '/') p.len--;
     return naive_begins(path, p) && (path.len == p.len || path.data[p.len] == '/');
 }
