@@ -91,18 +91,22 @@ static inline bool naive_kong_name(lb_str name, lb_str host) {
     return host.len > beginning.len && naive_equal(beginning, (lb_str){host.data, beginning.len}, true);
 }
 
-/* "A plain route host with port needs that port literally in the Host header (traditional), a wildcard one is compared
- * after defaulting the port by scheme"; compatible defaults for both: to the listener's port. */
-static inline bool naive_kong_host(lb_str pattern, lb_str host, const lb_request *r, lb_flavor flavor) {
-    uint32_t port = naive_take_port(&pattern);
+/* The port of the Host field, or of the authority of an absolute-form; 0: none was sent. */
+static inline uint32_t naive_sent_port(const lb_request *r) {
     lb_str authority = r->host;
-    if (r->target.data[0] != '/' && r->target.data[0] != '*') {
-        size_t from = 0, to;                                /* the absolute-form: scheme://authority */
+    if (r->target.len > 0 && r->target.data[0] != '/' && r->target.data[0] != '*') {
+        size_t from = 0, to;                                /* scheme://authority */
         while (r->target.data[from] != '/') from++;
         for (to = from += 2; to < r->target.len && r->target.data[to] != '/' && r->target.data[to] != '?';) to++;
         authority = (lb_str){r->target.data + from, to - from};
     }
-    uint32_t sent = naive_take_port(&authority);
+    return naive_take_port(&authority);
+}
+
+/* "A plain route host with port needs that port literally in the Host header (traditional), a wildcard one is compared
+ * after defaulting the port by scheme"; compatible defaults for both: to the listener's port. */
+static inline bool naive_kong_host(lb_str pattern, lb_str host, const lb_request *r, lb_flavor flavor) {
+    uint32_t port = naive_take_port(&pattern), sent = naive_sent_port(r);
     bool https = naive_equal(r->scheme, lb_str_of("https"), true);
     bool literal = flavor == LB_FLAVOR_KONG_TRADITIONAL && !naive_is_wildcard(pattern);
     uint32_t defaulted = sent ? sent : r->port ? r->port : https ? 443 : 80;
@@ -227,35 +231,16 @@ static inline naive_row naive_compatible_fields(const lb_route_spec *spec) {
     return (naive_row){{number}};
 }
 
-static inline uint32_t naive_kong(const lb_route_spec *specs, uint32_t n, const lb_request *r, lb_str host, lb_str path,
-                                  lb_str query, lb_flavor flavor) {
+static inline uint32_t naive_kong_compatible(const lb_route_spec *specs, uint32_t n, const lb_request *r, lb_str host,
+                                             lb_str path, lb_str query) {
     uint32_t best = LB_NONE;
     naive_row fields, best_fields = {{0}};
     for (uint32_t i = 0; i < n; i++) {
-        if (specs[i].stream || !naive_kong_holds(&specs[i], r, host, path, query, flavor)) continue;
-        fields = flavor == LB_FLAVOR_KONG_TRADITIONAL ? naive_traditional_fields(&specs[i])
-                                                      : naive_compatible_fields(&specs[i]);
+        if (specs[i].stream || !naive_kong_holds(&specs[i], r, host, path, query, LB_FLAVOR_KONG_COMPATIBLE)) continue;
+        fields = naive_compatible_fields(&specs[i]);
         if (best == LB_NONE || naive_greater(&fields, &best_fields)) best = i, best_fields = fields;
     }
     return best;
-}
-
-static inline uint32_t naive_kong_traditional(const lb_route_spec *specs, uint32_t n, const lb_request *r, lb_str host,
-                                              lb_str path, lb_str query) {
-    return naive_kong(specs, n, r, host, path, query, LB_FLAVOR_KONG_TRADITIONAL);
-}
-
-static inline uint32_t naive_kong_compatible(const lb_route_spec *specs, uint32_t n, const lb_request *r, lb_str host,
-                                             lb_str path, lb_str query) {
-    return naive_kong(specs, n, r, host, path, query, LB_FLAVOR_KONG_COMPATIBLE);
-}
-
-/* ---- all flavours ------------------------------------------------------------------------------------------- */
-
-static inline lb_match_outcome naive_match_in(lb_flavor flavor, const lb_route_spec *specs, uint32_t n, const lb_request *r,
-                                              uint32_t *route) {
-    static naive_scanner *const scanners[] = {naive_scan, naive_ingress, naive_kong_traditional, naive_kong_compatible};
-    return naive_match_by(scanners[flavor], specs, n, r, route);
 }
 
 /* ---- streams ------------------------------------------------------------------------------------------------- */
@@ -316,16 +301,14 @@ static inline naive_row naive_compatible_stream_fields(const lb_route_spec *s) {
 }
 
 /* The route of a connection, or LB_NONE. */
-static inline uint32_t naive_stream(lb_flavor flavor, const lb_route_spec *specs, uint32_t n, const lb_request *r) {
-    bool kong = flavor == LB_FLAVOR_KONG_TRADITIONAL || flavor == LB_FLAVOR_KONG_COMPATIBLE;
+static inline uint32_t naive_stream_by_rank(lb_flavor flavor, const lb_route_spec *specs, uint32_t n, const lb_request *r) {
+    bool kong = flavor == LB_FLAVOR_KONG_COMPATIBLE;
     uint32_t best = LB_NONE;
     naive_row fields, best_fields = {{0}};
     for (uint32_t i = 0; i < n; i++) {
         if (!specs[i].stream) continue;
         if (kong ? !naive_kong_rest(&specs[i], r, (lb_str){0}, flavor) : !naive_connection(&specs[i], r)) continue;
-        fields = flavor == LB_FLAVOR_KONG_TRADITIONAL   ? naive_traditional_fields(&specs[i])
-                 : flavor == LB_FLAVOR_KONG_COMPATIBLE ? naive_compatible_stream_fields(&specs[i])
-                                                       : naive_stream_fields(&specs[i]);
+        fields = kong ? naive_compatible_stream_fields(&specs[i]) : naive_stream_fields(&specs[i]);
         if (best == LB_NONE || naive_greater(&fields, &best_fields)) best = i, best_fields = fields;
     }
     return best;

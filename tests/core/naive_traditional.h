@@ -3,14 +3,18 @@
  *     hits        what of the request occurs anywhere in the table: a header's name, a host, a path, a method, ...
  *     category    the kinds of criteria of a route; the search starts at the category of the hits, if there is one
  *     reduced     in each category first the routes under the most selective hit, then all of it
+ *
+ * Beyond Kong: routes without any criterion, or for http with addresses, are found wherever the search starts.
  */
 #ifndef NAIVE_TRADITIONAL_H
 #define NAIVE_TRADITIONAL_H
 
 #include "naive_flavor.h"
 
+#include <stdio.h>
+
 typedef struct naive_hits {
-    bool has[7];                    /* host, header, uri, method, sni, src, dst */
+    bool has[5];                    /* host, header, uri, method, sni */
     const lb_str *header, *wildcard;
     const lb_route_spec *uri;       /* a route with the path that was hit */
 } naive_hits;
@@ -98,9 +102,6 @@ static inline void naive_hit_rest(naive_search *s) {
         }
         for (uint32_t k = 0; k < spec->n_methods; k++) s->hits.has[3] |= naive_equal(spec->methods[k], r->method, false);
         for (uint32_t k = 0; k < spec->n_snis; k++) s->hits.has[4] |= sni.len && naive_equal(spec->snis[k], sni, true);
-        s->hits.has[5] |= spec->n_sources && naive_any_within(spec->sources, spec->n_sources, r->source, r->source_port);
-        s->hits.has[6] |= spec->n_destinations
-                          && naive_any_within(spec->destinations, spec->n_destinations, r->destination, r->destination_port);
     }
 }
 
@@ -113,9 +114,15 @@ static inline bool naive_under_header(const naive_search *s, const lb_route_spec
     return false;
 }
 
+/* A block that holds one address. */
+static inline bool naive_is_one(lb_str block) { return naive_bits(block) == 1 + 128; }
+
 static inline bool naive_under_peer(const lb_peers *peers, uint32_t n, lb_str address, uint16_t port, bool by_address) {
-    for (uint32_t i = 0; i < n; i++)
-        if (by_address ? address.len && naive_equal(peers[i].block, address, false) : port && peers[i].port == port) return true;
+    for (uint32_t i = 0; i < n; i++) {
+        lb_peers any_port = {peers[i].block, 0};
+        bool here = naive_is_one(peers[i].block) && naive_within(&any_port, address, 0);
+        if (by_address ? here : port && peers[i].port == port) return true;
+    }
     return false;
 }
 
@@ -187,38 +194,72 @@ static inline uint32_t naive_first(const naive_search *s, uint64_t category, int
     return LB_NONE;
 }
 
-/* "Categories are tried by number of kinds (more first), then by the bits", from that of the hits on or the first. */
-static inline uint32_t naive_find(const naive_search *s, uint64_t hit) {
+static inline uint64_t naive_n_kinds(uint64_t category) {
+    uint64_t n = 0;
+    for (int k = 0; k < 7; k++) n += category >> k & 1;
+    return n;
+}
+
+/* "The search starts at the category made of what the request hit anywhere in the config, or at the first one": what
+ * stands before is passed over; all of it if nothing was hit. */
+static inline bool naive_is_passed_over(const naive_search *s, uint64_t category, uint64_t hit) {
     uint64_t n_kinds;
-    bool started = true;
-    for (uint32_t i = 0; i < s->n; i++) started = started && naive_category(naive_at(s, i), &n_kinds) != hit;
+    bool exists = hit == 0;
+    if (category == 0 || category % 4 != 0) return false;
+    for (uint32_t i = 0; i < s->n; i++) exists |= naive_category(naive_at(s, i), &n_kinds) == hit;
+    uint64_t more = naive_n_kinds(category), kinds = naive_n_kinds(hit);
+    return exists && (hit == 0 || more > kinds || (more == kinds && category > hit));
+}
+
+/* "Categories are tried by number of kinds (more first), then by the bits". */
+static inline uint32_t naive_find(const naive_search *s, uint64_t hit, bool stream) {
     for (uint64_t kinds = 8; kinds-- > 0;)
         for (uint64_t category = 128; category-- > 0;) {
-            uint64_t n = 0;
-            for (int k = 0; k < 7; k++) n += category >> k & 1;
-            if (n != kinds) continue;
-            started |= category == hit;
+            if (naive_n_kinds(category) != kinds || (!stream && naive_is_passed_over(s, category, hit))) continue;
             bool by_address = false;
             int kind = naive_reduce(s, category, &by_address);
-            uint32_t found = started && kind >= 0 ? naive_first(s, category, kind, by_address) : LB_NONE;
-            if (started && found == LB_NONE) found = naive_first(s, category, -1, false);
+            uint32_t found = kind >= 0 ? naive_first(s, category, kind, by_address) : LB_NONE;
+            if (found == LB_NONE) found = naive_first(s, category, -1, false);
             if (found != LB_NONE) return found;
         }
     return LB_NONE;
 }
 
-static inline uint32_t naive_prepass(const lb_route_spec *specs, uint32_t n, const lb_request *r, lb_str host, lb_str path,
+static inline uint32_t naive_by_hits(const lb_route_spec *specs, uint32_t n, const lb_request *r, lb_str host, lb_str path,
                                      lb_str query, bool stream) {
+    char sent[512];
     naive_search s = {.specs = specs, .order = calloc(n + 1, sizeof *s.order), .request = r, .host = host, .path = path,
-                      .query = query, .sent = r->host};
+                      .query = query};
     uint64_t hit = 0;
+    uint32_t port = naive_sent_port(r);
+    int len = snprintf(sent, sizeof sent, port ? "%.*s:%u" : "%.*s", (int)host.len, host.data ? host.data : "", port);
+    s.sent = (lb_str){sent, (size_t)len};
     naive_sort(&s, specs, n, stream);
     if (!stream) naive_hit_host(&s), naive_hit_uri(&s);
     naive_hit_rest(&s);
-    for (int i = 0; i < 7; i++) hit = hit * 2 + s.hits.has[i];
-    uint32_t found = hit == 0 ? LB_NONE : naive_find(&s, hit);
+    for (int i = 0; i < 5; i++) hit = hit * 2 + s.hits.has[i];
+    uint32_t found = naive_find(&s, hit * 4, stream);
     free(s.order);
     return found;
+}
+
+static inline uint32_t naive_kong_traditional(const lb_route_spec *specs, uint32_t n, const lb_request *r, lb_str host,
+                                              lb_str path, lb_str query) {
+    return naive_by_hits(specs, n, r, host, path, query, false);
+}
+
+/* ---- all flavours ------------------------------------------------------------------------------------------- */
+
+static inline lb_match_outcome naive_match_in(lb_flavor flavor, const lb_route_spec *specs, uint32_t n, const lb_request *r,
+                                              uint32_t *route) {
+    static naive_scanner *const scanners[] = {naive_scan, naive_ingress, naive_kong_traditional, naive_kong_compatible};
+    return naive_match_by(scanners[flavor], specs, n, r, route);
+}
+
+/* The route of a connection, or LB_NONE. */
+static inline uint32_t naive_stream(lb_flavor flavor, const lb_route_spec *specs, uint32_t n, const lb_request *r) {
+    if (flavor != LB_FLAVOR_KONG_TRADITIONAL) return naive_stream_by_rank(flavor, specs, n, r);
+    return naive_by_hits(specs, n, r, (lb_str){0}, (lb_str){0}, (lb_str){0}, true);
 }
 
 #endif

@@ -1,8 +1,8 @@
-/* Tests of the room route: every flavour against its twin (naive_flavor.h): random tables, crowds on one path, changes.
+/* Tests of the room route: every flavour against its twin (naive_traditional.h): random tables, crowds on one path, changes.
  *
  * LBCORE_ROUTE_TABLES (2,000) is how many tables each of them makes; `make soak` makes 100,000.
  */
-#include "naive_flavor.h"
+#include "naive_traditional.h"
 #include "route_random.h"
 
 enum { N_FLAVORS = 4, SCRATCH = 1024 };
@@ -305,7 +305,7 @@ static void a_full_delta_is_merged_in_every_flavor(void) {
         w->flavor = (lb_flavor)flavor;
         w->router = router_in(w->flavor, NULL, 0, 1);
         bool merged = false;
-        change(w, &rng, 0, 1000);
+        change(w, &rng, 0, 1010);
         for (int step = 0; step < 12; step++) {
             uint32_t before = lb_router_n_changed(w->router);
             change(w, &rng, 1, 4);

@@ -12,7 +12,7 @@
  */
 #include "lbcore.h"
 
-#include "../core/naive_flavor.h"
+#include "../core/naive_traditional.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

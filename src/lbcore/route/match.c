@@ -9,7 +9,7 @@
  * Keeps   reads the router only; no allocation, no recursion.
  */
 #include "route/bytes.h"
-#include "route/router.h"
+#include "route/hits.h"
 
 /* ---- candidates --------------------------------------------------------------------------------------------- */
 
@@ -55,6 +55,18 @@ static bool try_candidate(lb_search *s, const lb_candidate *c) {
     s->best_tie = &s->tree->ties[c->route];
     s->route = id_of(s->tree, c->route);
     return true;
+}
+
+/* Where hits decide with the rank, what comes behind may still be better; but not this, nor what comes behind it. */
+static bool is_hopeless(const lb_search *s, const lb_candidate *c) {
+    return (c->precedence & ~(LB_RANK_REDUCED | LB_RANK_BOTH)) > s->best;
+}
+
+static void try_with_hits(lb_search *s, const lb_candidate *c) {
+    lb_candidate own = *c;
+    if (lb_bit(s->dead, c->route)) return;
+    own.precedence = lb_hits_precedence(s->hits, s->tree, c, s->bucket);
+    if (own.precedence != UINT64_MAX && may_win(s, &own)) (void)try_candidate(s, &own);
 }
 
 static void scan(lb_search *s, uint32_t i, bool upwards);
@@ -126,8 +138,9 @@ static void scan(lb_search *s, uint32_t i, bool upwards) {
             i = upwards ? c->rule : LB_NONE;
             continue;
         }
-        if (!may_win(s, c)) return;
+        if (s->hits ? is_hopeless(s, c) : !may_win(s, c)) return;
         if (c->route == LB_GROUP) scan_group(s, &s->tree->groups[c->rule & ~LB_LAST]);
+        else if (s->hits) try_with_hits(s, c);
         else if (try_candidate(s, c)) return;
         i = c->rule & LB_LAST ? LB_NONE : i + 1;
     }
@@ -236,6 +249,7 @@ static void search_plain(lb_search *s, uint32_t node) {
 static void search_bucket(lb_search *s, uint32_t i) {
     const lb_tree *t = s->tree;
     const lb_bucket *bucket = &t->buckets[i];
+    s->bucket = i;
     if (bucket->has_exact) {
         uint32_t node = lb_table_find(&t->table, bucket->root, &s->path);
         if (node != LB_NONE) scan(s, t->nodes[node], false);
@@ -309,6 +323,12 @@ void lb_search_router(const lb_router *router, lb_search *search, lb_str host, u
     begin_search(router, search);
     search_tree(search, host, bucket);
     if (next_tree(router, search)) search_tree(search, host, lb_bucket_of(search->tree, host));
+}
+
+void lb_search_paths(const lb_router *router, lb_search *search) {
+    begin_search(router, search);
+    do if (search->tree->paths != LB_NONE) search_bucket(search, search->tree->paths);
+    while (next_tree(router, search));
 }
 
 void lb_search_streams(const lb_router *router, lb_search *search) {

@@ -14,7 +14,7 @@
  */
 #include "route/bytes.h"
 #include "route/normalise.h"
-#include "route/router.h"
+#include "route/hits.h"
 
 /* ---- questions ---------------------------------------------------------------------------------------------- */
 
@@ -154,6 +154,21 @@ static lb_match_outcome conclude(const lb_matching *m, uint32_t route, lb_answer
     return route == LB_NONE ? LB_NO_ROUTE : LB_FOUND;
 }
 
+/* In a flavour that reduces: first what path is hit, anywhere, then what wins in view of the hits. */
+static void find_best(lb_matching *m, lb_search *s) {
+    lb_hits hits;
+    s->hits = NULL;
+    if (m->hitting) {
+        lb_search_paths(m->router, s);
+        return;
+    }
+    if (m->router->flavor->reduces) {
+        lb_hits_find(&hits, m->router, s->seen, m->host, m->hit);
+        s->hits = &hits;
+    }
+    lb_search_router(m->router, s, m->host, m->bucket);
+}
+
 /* Search the path of this reading.  True: m->best is its route; false: there are questions, or *refused. */
 static bool search(lb_matching *m, const char **refused) {
     lb_maybe maybes[LB_N_MAYBES];
@@ -163,7 +178,7 @@ static bool search(lb_matching *m, const char **refused) {
     s.seen = &seen;
     s.settled = m->settled;
     s.maybes = maybes;
-    lb_search_router(m->router, &s, m->host, m->bucket);
+    find_best(m, &s);
     m->best = s.route;
     if (s.n_maybes == 0) return true;
     *refused = ask(m, &s);
@@ -175,6 +190,7 @@ static void read_first_again(lb_matching *m) {
     (void)lb_read_target(m->request->method, m->request->target, m->scratch, &reading);
     m->path = reading.path;
     m->second = false;
+    m->hitting = m->router->flavor->reduces;
     m->settled = nothing_settled;
 }
 
@@ -183,6 +199,12 @@ static lb_match_outcome go_on(lb_matching *m, bool known, lb_answer *answer) {
     const char *refused = NULL;
     for (;; known = false) {
         if (!known && !search(m, &refused)) break;
+        if (m->hitting) {
+            m->hit = m->best;
+            m->hitting = false;
+            m->settled = nothing_settled;
+            continue;
+        }
         if (!m->second) {
             if (m->again && m->best != m->other) return refuse(two_routes, answer);
             return conclude(m, m->best, answer);
@@ -248,6 +270,7 @@ lb_match_outcome lb_router_begin(const lb_router *router, const lb_request *requ
     m->request = request;
     m->scratch = scratch;
     m->settled = nothing_settled;
+    m->hitting = router->flavor->reduces;
     m->host = (lb_str){0};
     const char *refused = read_request(m);
     if (refused) return refuse(refused, answer);
@@ -273,6 +296,11 @@ lb_match_outcome lb_router_match(const lb_router *router, const lb_request *requ
 lb_match_outcome lb_router_match_stream(const lb_router *router, const lb_request *request, lb_answer *answer) {
     lb_seen seen = {.request = request, .stream = true};
     lb_search search = {.seen = &seen};
+    lb_hits hits;
+    if (router->flavor->reduces) {
+        lb_hits_find(&hits, router, &seen, (lb_str){0}, LB_NONE);
+        search.hits = &hits;
+    }
     lb_search_streams(router, &search);
     *answer = (lb_answer){.route = search.route};
     return search.route == LB_NONE ? LB_NO_ROUTE : LB_FOUND;

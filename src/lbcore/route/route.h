@@ -201,6 +201,8 @@ typedef struct lb_matching {
     uint32_t method_bit, host_port;
     uint32_t bucket;                /* of the host, in the base's table; LB_NONE: it is not there */
     uint32_t best, other;           /* routes: the best without questions; that of the second reading */
+    uint32_t hit;                   /* a route whose path was hit (hits.h) */
+    bool hitting;                   /* that is being looked for */
     bool more, again, second;       /* candidates are left; there is a second reading; it is being read */
     uint32_t n_joined;
     char joined[LB_JOINED_MAX];
