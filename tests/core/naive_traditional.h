@@ -117,42 +117,43 @@ static inline bool naive_under_header(const naive_search *s, const lb_route_spec
 /* A block that holds one address. */
 static inline bool naive_is_one(lb_str block) { return naive_bits(block) == 1 + 128; }
 
-static inline bool naive_under_peer(const lb_peers *peers, uint32_t n, lb_str address, uint16_t port, bool by_address) {
+static inline uint32_t naive_under_peer(const lb_peers *peers, uint32_t n, lb_str address, uint16_t port, bool by_address) {
+    uint32_t times = 0;
     for (uint32_t i = 0; i < n; i++) {
         lb_peers any_port = {peers[i].block, 0};
         bool here = naive_is_one(peers[i].block) && naive_within(&any_port, address, 0);
-        if (by_address ? here : port && peers[i].port == port) return true;
+        times += by_address ? here : port && peers[i].port == port;
     }
-    return false;
+    return times;
 }
 
-/* Whether the route is in the list of its category under the hit of this kind. */
-static inline bool naive_under(const naive_search *s, const lb_route_spec *spec, int kind, bool by_address) {
+/* How many times the route is in the list of its category under the hit of this kind: once for each entry. */
+static inline uint32_t naive_under(const naive_search *s, const lb_route_spec *spec, int kind, bool by_address) {
     const lb_request *r = s->request;
     lb_str host = s->hits.wildcard ? *s->hits.wildcard : s->sent, sni = r->sni;
-    bool any = false;
+    uint32_t times = 0;
     if (sni.len && sni.data[sni.len - 1] == '.') sni.len--;
     if (kind == 0)
-        for (uint32_t i = 0; i < spec->n_hosts; i++) any |= naive_equal(spec->hosts[i], host, true);
+        for (uint32_t i = 0; i < spec->n_hosts; i++) times += naive_equal(spec->hosts[i], host, true);
     if (kind == 1) return naive_under_header(s, spec);
     if (kind == 2)
         return s->hits.uri && (spec->path_type == LB_PATH_REGEX) == (s->hits.uri->path_type == LB_PATH_REGEX)
                && naive_equal(spec->path, s->hits.uri->path, false);
     if (kind == 3)
-        for (uint32_t i = 0; i < spec->n_methods; i++) any |= naive_equal(spec->methods[i], r->method, false);
+        for (uint32_t i = 0; i < spec->n_methods; i++) times += naive_equal(spec->methods[i], r->method, false);
     if (kind == 4)
-        for (uint32_t i = 0; i < spec->n_snis; i++) any |= naive_equal(spec->snis[i], sni, true);
+        for (uint32_t i = 0; i < spec->n_snis; i++) times += naive_equal(spec->snis[i], sni, true);
     if (kind == 5) return naive_under_peer(spec->sources, spec->n_sources, r->source, r->source_port, by_address);
     if (kind == 6)
         return naive_under_peer(spec->destinations, spec->n_destinations, r->destination, r->destination_port, by_address);
-    return any;
+    return times;
 }
 
 static inline uint32_t naive_count(const naive_search *s, uint64_t category, int kind, bool by_address) {
     uint64_t n_kinds;
     uint32_t n = 0;
     for (uint32_t i = 0; i < s->n; i++)
-        n += naive_category(naive_at(s, i), &n_kinds) == category && naive_under(s, naive_at(s, i), kind, by_address);
+        if (naive_category(naive_at(s, i), &n_kinds) == category) n += naive_under(s, naive_at(s, i), kind, by_address);
     return n;
 }
 
@@ -185,11 +186,13 @@ static inline uint32_t naive_first(const naive_search *s, uint64_t category, int
     for (int both = kind >= 5; both >= 0; both--)
         for (uint32_t i = 0; i < s->n; i++) {
             const lb_route_spec *spec = naive_at(s, i);
-            if (naive_category(spec, &n_kinds) != category || (kind >= 0 && !naive_under(s, spec, kind, by_address))) continue;
+            if (naive_category(spec, &n_kinds) != category || (kind >= 0 && naive_under(s, spec, kind, by_address) == 0))
+                continue;
             if (kind == 5 && naive_has_both(spec->sources, spec->n_sources) != (both == 1)) continue;
             if (kind == 6 && naive_has_both(spec->destinations, spec->n_destinations) != (both == 1)) continue;
-            bool http = spec->stream || naive_kong_holds(spec, s->request, s->host, s->path, s->query, LB_FLAVOR_KONG_TRADITIONAL);
-            if (http && naive_kong_rest(spec, s->request, s->query, LB_FLAVOR_KONG_TRADITIONAL)) return s->order[i];
+            const lb_flavor flavor = LB_FLAVOR_KONG_TRADITIONAL;
+            if (!spec->stream && !naive_kong_holds(spec, s->request, s->host, s->path, s->query, flavor)) continue;
+            if (naive_kong_rest(spec, s->request, s->query, flavor)) return s->order[i];
         }
     return LB_NONE;
 }
@@ -231,7 +234,7 @@ static inline uint32_t naive_by_hits(const lb_route_spec *specs, uint32_t n, con
     naive_search s = {.specs = specs, .order = calloc(n + 1, sizeof *s.order), .request = r, .host = host, .path = path,
                       .query = query};
     uint64_t hit = 0;
-    uint32_t port = naive_sent_port(r);
+    uint32_t port = stream ? 0 : naive_sent_port(r);
     int len = snprintf(sent, sizeof sent, port ? "%.*s:%u" : "%.*s", (int)host.len, host.data ? host.data : "", port);
     s.sent = (lb_str){sent, (size_t)len};
     naive_sort(&s, specs, n, stream);
