@@ -23,6 +23,8 @@ typedef struct naive_hits {
 typedef struct naive_search {
     const lb_route_spec *specs;
     uint32_t *order, n;
+    uint64_t *categories;           /* of each specification */
+    naive_row *rows;                /* likewise */
     const lb_request *request;
     lb_str host, path, query;
     lb_str sent;                    /* the host in lower case as it was sent, with its port */
@@ -31,10 +33,9 @@ typedef struct naive_search {
 
 static inline const lb_route_spec *naive_at(const naive_search *s, uint32_t i) { return &s->specs[s->order[i]]; }
 
-static inline bool naive_comes_before(const lb_route_spec *a, const lb_route_spec *b) {
-    naive_row x = naive_traditional_fields(a), y = naive_traditional_fields(b);
+static inline bool naive_comes_before(const naive_row *a, const naive_row *b) {
     for (int i = 2; i < 5; i++)
-        if (x.of[i] != y.of[i]) return x.of[i] > y.of[i];
+        if (a->of[i] != b->of[i]) return a->of[i] > b->of[i];
     return false;
 }
 
@@ -43,7 +44,9 @@ static inline void naive_sort(naive_search *s, const lb_route_spec *specs, uint3
     for (uint32_t i = 0; i < n; i++) {
         if (specs[i].stream != stream) continue;
         uint32_t k = s->n++;
-        for (; k > 0 && naive_comes_before(&specs[i], &specs[s->order[k - 1]]); k--) s->order[k] = s->order[k - 1];
+        s->rows[i] = naive_traditional_fields(&specs[i]);
+        s->categories[i] = s->rows[i].of[1];
+        for (; k > 0 && naive_comes_before(&s->rows[i], &s->rows[s->order[k - 1]]); k--) s->order[k] = s->order[k - 1];
         s->order[k] = i;
     }
 }
@@ -150,10 +153,9 @@ static inline uint32_t naive_under(const naive_search *s, const lb_route_spec *s
 }
 
 static inline uint32_t naive_count(const naive_search *s, uint64_t category, int kind, bool by_address) {
-    uint64_t n_kinds;
     uint32_t n = 0;
     for (uint32_t i = 0; i < s->n; i++)
-        if (naive_category(naive_at(s, i), &n_kinds) == category) n += naive_under(s, naive_at(s, i), kind, by_address);
+        if (s->categories[s->order[i]] == category) n += naive_under(s, naive_at(s, i), kind, by_address);
     return n;
 }
 
@@ -182,11 +184,10 @@ static inline bool naive_has_both(const lb_peers *peers, uint32_t n) {
 /* The first of the category that holds; `kind` < 0: of all of it.  Lists under an address or port are sorted anew: those
  * with both go first. */
 static inline uint32_t naive_first(const naive_search *s, uint64_t category, int kind, bool by_address) {
-    uint64_t n_kinds;
     for (int both = kind >= 5; both >= 0; both--)
         for (uint32_t i = 0; i < s->n; i++) {
             const lb_route_spec *spec = naive_at(s, i);
-            if (naive_category(spec, &n_kinds) != category || (kind >= 0 && naive_under(s, spec, kind, by_address) == 0))
+            if (s->categories[s->order[i]] != category || (kind >= 0 && naive_under(s, spec, kind, by_address) == 0))
                 continue;
             if (kind == 5 && naive_has_both(spec->sources, spec->n_sources) != (both == 1)) continue;
             if (kind == 6 && naive_has_both(spec->destinations, spec->n_destinations) != (both == 1)) continue;
@@ -203,13 +204,17 @@ static inline uint64_t naive_n_kinds(uint64_t category) {
     return n;
 }
 
+static inline bool naive_exists(const naive_search *s, uint64_t category) {
+    for (uint32_t i = 0; i < s->n; i++)
+        if (s->categories[s->order[i]] == category) return true;
+    return false;
+}
+
 /* "The search starts at the category made of what the request hit anywhere in the config, or at the first one": what
  * stands before is passed over; all of it if nothing was hit. */
 static inline bool naive_is_passed_over(const naive_search *s, uint64_t category, uint64_t hit) {
-    uint64_t n_kinds;
-    bool exists = hit == 0;
+    bool exists = hit == 0 || naive_exists(s, hit);
     if (category == 0 || category % 4 != 0) return false;
-    for (uint32_t i = 0; i < s->n; i++) exists |= naive_category(naive_at(s, i), &n_kinds) == hit;
     uint64_t more = naive_n_kinds(category), kinds = naive_n_kinds(hit);
     return exists && (hit == 0 || more > kinds || (more == kinds && category > hit));
 }
@@ -218,7 +223,7 @@ static inline bool naive_is_passed_over(const naive_search *s, uint64_t category
 static inline uint32_t naive_find(const naive_search *s, uint64_t hit, bool stream) {
     for (uint64_t kinds = 8; kinds-- > 0;)
         for (uint64_t category = 128; category-- > 0;) {
-            if (naive_n_kinds(category) != kinds || (!stream && naive_is_passed_over(s, category, hit))) continue;
+            if (naive_n_kinds(category) != kinds || !naive_exists(s, category) || (!stream && naive_is_passed_over(s, category, hit))) continue;
             bool by_address = false;
             int kind = naive_reduce(s, category, &by_address);
             uint32_t found = kind >= 0 ? naive_first(s, category, kind, by_address) : LB_NONE;
@@ -231,7 +236,8 @@ static inline uint32_t naive_find(const naive_search *s, uint64_t hit, bool stre
 static inline uint32_t naive_by_hits(const lb_route_spec *specs, uint32_t n, const lb_request *r, lb_str host, lb_str path,
                                      lb_str query, bool stream) {
     char sent[512];
-    naive_search s = {.specs = specs, .order = calloc(n + 1, sizeof *s.order), .request = r, .host = host, .path = path,
+    naive_search s = {.specs = specs, .order = calloc(n + 1, sizeof *s.order),
+                      .categories = calloc(n + 1, sizeof *s.categories), .rows = calloc(n + 1, sizeof *s.rows), .request = r, .host = host, .path = path,
                       .query = query};
     uint64_t hit = 0;
     uint32_t port = stream ? 0 : naive_sent_port(r);
@@ -243,6 +249,8 @@ static inline uint32_t naive_by_hits(const lb_route_spec *specs, uint32_t n, con
     for (int i = 0; i < 5; i++) hit = hit * 2 + s.hits.has[i];
     uint32_t found = naive_find(&s, hit * 4, stream);
     free(s.order);
+    free(s.categories);
+    free(s.rows);
     return found;
 }
 

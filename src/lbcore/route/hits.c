@@ -137,7 +137,8 @@ static unsigned n_bits(unsigned bits) {
 }
 
 void lb_hits_find(lb_hits *h, const lb_router *router, const lb_seen *seen, lb_str host, uint32_t hit) {
-    *h = (lb_hits){.router = router, .seen = seen, .host = host, .buckets = {LB_NONE, LB_NONE}, .uris = {LB_NONE, LB_NONE}};
+    *h = (lb_hits){.router = router, .seen = seen, .host = host};
+    for (int i = 0; i < 2; i++) h->buckets[i] = h->uris[i] = LB_NONE;
     memset(h->kinds, -2, sizeof h->kinds);
     bool sni = find_sni(h);
     if (seen->stream) return;
@@ -207,8 +208,8 @@ static const lb_predicate *next_of(const lb_tree *t, uint32_t rule, uint32_t *i,
 }
 
 static bool has_header(const lb_hits *h, const lb_tree *t, uint32_t rule) {
-    static const uint32_t kinds[] = {LB_PREDICATE_header_each, LB_PREDICATE_header_each_regex, LB_PREDICATE_header_present,
-                                     LB_PREDICATE_header_absent};
+    static const uint32_t kinds[] = {LB_PREDICATE_header_each, LB_PREDICATE_header_each_regex,
+                                     LB_PREDICATE_header_present, LB_PREDICATE_header_absent};
     for (int k = 0; k < 4; k++) {
         uint32_t i = 0;
         for (const lb_predicate *p; (p = next_of(t, rule, &i, kinds[k])) != NULL;)
@@ -225,7 +226,7 @@ static bool has_sni(const lb_hits *h, const lb_tree *t, uint32_t rule) {
     return false;
 }
 
-/* Whether one of the blocks is the address, or has the port; and whether one has both an address or block and a port. */
+/* Whether one of the blocks is the address, or has the port; *both: whether one has a block and a port. */
 static bool has_peer(const lb_hits *h, const lb_tree *t, uint32_t rule, int kind, bool *both) {
     const lb_request *r = h->seen->request;
     bool source = kind == LB_KIND_SOURCE || kind == LB_KIND_SOURCE_PORT, any = false;
@@ -248,7 +249,8 @@ static bool has_port(const lb_hits *h, const lb_tree *t, uint32_t rule) {
     return (p ? p->value : 0) == h->port;
 }
 
-static bool is_member(const lb_hits *h, const lb_tree *t, const lb_candidate *c, uint32_t bucket, int kind, bool *both) {
+static bool is_member(const lb_hits *h, const lb_tree *t, const lb_candidate *c, uint32_t bucket, int kind,
+                      bool *both) {
     int i = t == h->router->delta;
     uint32_t rule = c->rule & ~LB_LAST;
     switch (kind) {

@@ -1,4 +1,4 @@
-/* hits: what of a request occurs anywhere in a table, and which list of a category Kong's traditional router tries first.
+/* hits: what of a request occurs anywhere in a table, and which list of a category Kong's traditional tries first.
  *
  * Source  kong.md 3.1, 4: "First a reduced candidate list is tried (for headers: routes with the first header name hit;
  *         else the shortest list among host/uri/method/sni hits), then the whole category, then the next category";
@@ -7,7 +7,7 @@
  *     (COUNT kind category, value) -> counts[]     how many routes of the category ask for the value
  *     (COUNT kind ANY, value)      -> counts[]     how many of all
  *     (FIRST kind, value)          -> list         the routes with this header's name or wildcard host, in order
- *     buckets[paths]               -> lists        all paths, of any host: regular expressions in order, then the longest
+ *     buckets[paths]               -> lists        all paths, of any host: regexes in order, then the longest
  *     keys[firsts[route]] ...      -> counts[]     where a route was counted: to take it away when it is removed
  *
  * Cost    a look-up for each kind and category met, for each header and each label of the host, and a walk over the
@@ -21,7 +21,8 @@
 
 /* As in the bits of a category, from the highest on; then what is counted beside them. */
 enum {
-    LB_KIND_HOST, LB_KIND_HEADER, LB_KIND_URI, LB_KIND_METHOD, LB_KIND_SNI, LB_KIND_SOURCE, LB_KIND_DESTINATION, LB_N_KINDS,
+    LB_KIND_HOST, LB_KIND_HEADER, LB_KIND_URI, LB_KIND_METHOD, LB_KIND_SNI, LB_KIND_SOURCE, LB_KIND_DESTINATION,
+    LB_N_KINDS,
     LB_KIND_REGEX = LB_N_KINDS, LB_KIND_SOURCE_PORT, LB_KIND_DESTINATION_PORT, LB_KIND_ITSELF,
 };
 
@@ -42,11 +43,13 @@ typedef struct lb_hits {
     const lb_seen *seen;
     lb_str host, host_key, header, sni;                     /* len 0: nothing was hit, or sent */
     lb_str uri;                                             /* data NULL: nothing was hit */
-    bool uri_is_regex, starts;                              /* starts: the search starts at `category`, not at the first */
+    bool uri_is_regex;
     unsigned category;                                      /* of all hits */
+    bool starts;                                            /* the search starts there, not at the first */
     uint32_t port;                                          /* of the host that was hit; 0: none */
     uint32_t buckets[2], uris[2];                           /* of host and path that were hit, in base and delta */
-    signed char kinds[128];                                 /* of each category whose list goes first; -1: none, -2: not known */
+    signed char kinds[128];                                 /* of each category whose list goes first; -1: none,
+                                                               -2: not known yet */
     char key[LB_HITS_KEY], name[LB_HITS_KEY];
 } lb_hits;
 

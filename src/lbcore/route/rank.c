@@ -107,7 +107,8 @@ static uint64_t header_names(const lb_facts *f) { return f->n_headers < 255 ? f-
  * wildcard host with port 4, plain hosts only 2, regex path 1; (b) more header NAMES; (c) if regex: higher
  * regex_priority; (d) longer plain path (regex counts 0); (e) older created_at", which is the order of the routes.
  *
- *     | kinds 3 | bits 7 | reduced 1, both 1: hits.h | submatch 3 | header names 8 | regex_priority or path 32 | 8 free | 1 |
+ *     | kinds 3 | bits 7 | reduced 1, both 1: hits.h | submatch 3 | header names 8 | regex_priority or path 32
+ *     | 8 free | 1 |
  *
  * The last bit keeps the precedence of a route without criteria from being UINT64_MAX, which is none.
  */

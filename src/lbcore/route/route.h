@@ -209,8 +209,8 @@ typedef struct lb_matching {
 } lb_matching;
 
 /* As lb_router_match().  *matching needs no initial value; it and all arguments must outlive the last resume. */
-lb_match_outcome lb_router_begin(const lb_router *router, const lb_request *request, char *scratch, lb_matching *matching,
-                           lb_answer *answer);
+lb_match_outcome lb_router_begin(const lb_router *router, const lb_request *request, char *scratch,
+                                 lb_matching *matching, lb_answer *answer);
 
 /* Go on after LB_NEED_REGEX. */
 lb_match_outcome lb_router_resume(lb_matching *matching, uint32_t verdicts, lb_answer *answer);

@@ -67,7 +67,7 @@ static uint64_t zeros_of(uint64_t eight) {
     return ~((eight + low) | low);
 }
 
-/* Eight bytes that need no rewriting, with the one before them: they are of a path, and none of "//" and "/." is there. */
+/* Eight bytes that need no rewriting: all are of a path, and with the one before them there is no "//" and no "/.". */
 static bool are_plain(const char *at) {
     const uint8_t *is = lb_byte_classes;
     const unsigned char *p = (const unsigned char *)at;
