@@ -199,15 +199,18 @@ typedef struct lb_matching {
     char *scratch;
     lb_str path, query, host;
     uint32_t method_bit, host_port;
+    uint32_t bucket;                /* of the host, in the base's table; LB_NONE: it is not there */
     uint32_t best, other;           /* routes: the best without questions; that of the second reading */
+    uint32_t hit;                   /* a route whose path was hit (hits.h) */
+    bool hitting;                   /* that is being looked for */
     bool more, again, second;       /* candidates are left; there is a second reading; it is being read */
     uint32_t n_joined;
     char joined[LB_JOINED_MAX];
 } lb_matching;
 
 /* As lb_router_match().  *matching needs no initial value; it and all arguments must outlive the last resume. */
-lb_match_outcome lb_router_begin(const lb_router *router, const lb_request *request, char *scratch, lb_matching *matching,
-                           lb_answer *answer);
+lb_match_outcome lb_router_begin(const lb_router *router, const lb_request *request, char *scratch,
+                                 lb_matching *matching, lb_answer *answer);
 
 /* Go on after LB_NEED_REGEX. */
 lb_match_outcome lb_router_resume(lb_matching *matching, uint32_t verdicts, lb_answer *answer);
