@@ -51,9 +51,10 @@ static lb_route_spec random_stream(lb_rng *rng, made *m) {
 static lb_route_spec random_of_a_crowd(lb_rng *rng, made *m) {
     static const char *const regexes[] = {"1", "2", "3", "4.*", "1.*", ".*2", ".*5", "1,2", "", "7.*", ".*1.*"};
     static const char *const names[] = {"h", "i", "jj", "k1", "k2", "k3", "k4", "k5", "k6", "k7", "k8", "k9"};
+    static const char *const values[] = {"1", "2", "1,2", "", "a", "B", "c", "d", "e", "f", "g", "|1|a", "|2|b|c"};
     m->row = (row){.path = "/p", .type = (lb_path_type)(lb_rng_below(rng, 2) * LB_PATH_PLAIN)};
     if (lb_rng_below(rng, 5) == 0) m->row.path = "/.*", m->row.type = LB_PATH_REGEX;
-    if (lb_rng_below(rng, 2)) m->row.headers[0][0] = "h", m->row.headers[0][1] = PICK(rng, some_values);
+    if (lb_rng_below(rng, 2)) m->row.headers[0][0] = "h", m->row.headers[0][1] = PICK(rng, values);
     lb_route_spec spec = spec_of(&m->row, &m->store);
     uint32_t most = MAX_PATTERNS - (spec.path_type == LB_PATH_REGEX), n = lb_rng_below(rng, 4) ? 4 : most + 1;
     memcpy(m->patterns, m->store.conditions, spec.n_conditions * sizeof *m->patterns);
@@ -171,6 +172,7 @@ static void one_crowd(lb_flavor flavor, uint32_t n, uint64_t seed, tally *seen) 
     static const char *const targets[] = {"/p", "/p?h=1", "/p?k1=1&k2=2&i=12", "/p?jj=1&k9=1%2C2",
                                           "/p?k1=12&k2=21&k3=31&k4=42&k5=15&k6=6&k7=72&k8=18&k9=291&h=2&i=12&jj=%31"};
     lb_rng rng;
+    static const char *const sent[] = {"1", "2", "1,2", "", "A", "b", " C "};
     asked a = {.target = "/p"};
     lb_rng_seed(&rng, seed);
     made *all = calloc(n + 1, sizeof *all);
@@ -181,7 +183,7 @@ static void one_crowd(lb_flavor flavor, uint32_t n, uint64_t seed, tally *seen) 
     for (int i = 0; i < 20 && equal; i++) {
         a.ask = (ask){"GET", "x.com", PICK(&rng, targets), {0}};
         for (uint32_t k = lb_rng_below(&rng, 4); k > 0; k--)
-            a.ask.headers[2 * k - 2] = PICK(&rng, some_names), a.ask.headers[2 * k - 1] = PICK(&rng, some_values);
+            a.ask.headers[2 * k - 2] = PICK(&rng, some_names), a.ask.headers[2 * k - 1] = PICK(&rng, sent);
         a.request = request_of(&a.ask, NULL, a.headers);
         equal = agrees(router, flavor, specs, NULL, n, &a, seen);
     }

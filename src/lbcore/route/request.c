@@ -10,6 +10,8 @@
  * Rounds  the search gives the least rank that holds, and the candidates before it that hold if their patterns do, the
  *         least LB_N_MAYBES of them.  Their patterns are asked, the first of them whose patterns match is the answer;
  *         if none does, all up to the last asked are settled and, where some were left out, the search runs once more.
+ * Hits    in a flavour that reduces, each reading begins with a search for the path that is hit anywhere (hits.h),
+ *         whose patterns are asked in rounds of their own.
  * Cost    a search per round; a round settles LB_N_QUESTIONS patterns at least.
  */
 #include "route/bytes.h"

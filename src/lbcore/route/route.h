@@ -175,8 +175,9 @@ lb_match_outcome lb_router_match_stream(const lb_router *router, const lb_reques
  *
  * Only patterns that can still win are asked, those of the least ranks first: a candidate whose other conditions hold
  * and which would win if its patterns did.  A round asks at most LB_N_QUESTIONS; one is enough unless more candidates
- * than that are in the running.  Texts of over LB_ASKED_MAX bytes are refused, as are repeated fields and escaped query
- * values of over LB_JOINED_MAX that have to be written anew. */
+ * than that are in the running.  kong_traditional asks for paths of any host before (hits.h).  Texts of over
+ * LB_ASKED_MAX bytes are refused, as are repeated fields and escaped query values of over LB_JOINED_MAX that have to be
+ * written anew. */
 enum { LB_N_QUESTIONS = 32, LB_N_PATTERNS_MAX = 16, LB_ASKED_MAX = 8192, LB_JOINED_MAX = 1024 };
 
 typedef struct lb_question {
