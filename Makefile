@@ -66,6 +66,7 @@ soak: $(VENV)/lbcore.stamp
 	LBCORE_RELOADS=10000 $(PY) -m pytest tests/test_reload.py
 	LBCORE_SOAK=1 $(PY) -m pytest tests/test_shared.py
 	LBCORE_SIGNALS=200 $(PY) -m pytest tests/test_scenarios.py tests/test_processes.py
+	LBCORE_ROUTE_TABLES=100000 sh tools/core.sh core _route_flavor
 	@sh tools/fuzz.sh $(SECONDS)
 	sh tools/fresh_machine.sh
 

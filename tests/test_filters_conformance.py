@@ -1,7 +1,7 @@
 """The Gateway API conformance suite's requests whose answers depend on filters, time-outs and retries.
 
 The cases are read in place (see ``conftest.shared``).  Manifests are turned into filters here, word by word, and
-requests matched by :class:`lbcore.Router`; what is tested is what the filters make of a match.
+requests matched by :class:`lbcore.Router`; what is tested is what a match says of them.
 """
 
 import json
@@ -92,26 +92,30 @@ def duration(text):
 
 
 class Rule:
-    """A rule made ready: its program, and one for each backend."""
+    """What the routes of a rule have in common."""
 
     def __init__(self, spec):
         own, refs = filters_of(spec), spec.get("backendRefs", [])
         types = [match.get("path", {}).get("type", "PathPrefix") for match in spec.get("matches") or [{}]]
-        path_types = [
-            {"PathPrefix": "prefix", "Exact": "exact", "RegularExpression": "regex"}[t] for t in types
+        backends = [
+            lbcore.Backend(lbcore.Upstream(r["name"], ["a:1"]), r.get("weight", 1), filters_of(r))
+            for r in refs
         ]
-        assert f.check_filters(own, [filters_of(ref) for ref in refs], path_types=path_types) == []
-        empty = f.Program((), ())
-        self.program = f.program(own) or empty
-        self.backends = [
-            lbcore.Backend(lbcore.Upstream(r["name"], ["a:1"]), r.get("weight", 1)) for r in refs
-        ]
-        self.programs = [self.program.plus(filters_of(ref)) for ref in refs]
-        times = spec.get("timeouts", {})
-        self.timeouts = f.Timeouts(
-            *(duration(times[k]) if k in times else None for k in ("request", "backendRequest"))
-        )
-        self.retry = f.Retry(**spec.get("retry", {"attempts": 0}))
+        split, times = lbcore.Split(backends), spec.get("timeouts", {})
+        self.common = {
+            "backends": split,
+            "filters": f.Programs(
+                own,
+                split.backends,
+                path_types=[
+                    {"PathPrefix": "prefix", "Exact": "exact", "RegularExpression": "regex"}[t] for t in types
+                ],
+            ),
+            "timeouts": f.Timeouts(
+                *(duration(times[k]) if k in times else None for k in ("request", "backendRequest"))
+            ),
+            "retry": f.Retry(**spec.get("retry", {"attempts": 0})),
+        }
 
 
 def router(case):
@@ -132,8 +136,7 @@ def router(case):
                         methods=[match["method"]] if "method" in match else (),
                         headers=[(h["name"], h["value"]) for h in match.get("headers", ())],
                         query=[(q["name"], q["value"]) for q in match.get("queryParams", ())],
-                        backends=rule.backends,
-                        data=rule,
+                        **rule.common,
                     )
                     routes.append(route)
     return lbcore.Router(routes)
@@ -143,20 +146,15 @@ def router(case):
 
 
 def exchange(table, request, port):
-    """What a proxy does with one request: (answer or None, backend's name, what is sent, mirrors, program)."""
+    """What a proxy does with one request: (answer or None, backend's name, what is sent, mirrors, its response)."""
     headers = list(request.get("headers", {}).items())
     host, method = request["host"] or "192.0.2.1", request["method"]
-    match = table.match(method, host, request["path"], headers)
-    rule, matched = match.route.data, len(match.route.path)
-    facts = (method, host, match.path, match.query, headers, matched)
-    answer = rule.program.answer(*facts, request["scheme"], port)
-    if answer:
-        return answer, None, None, (), rule.program
-    with match.acquire() as call:
-        drawn = rule.backends.index(call.backend)
-    program = rule.programs[drawn]
-    answer = program.answer(*facts, request["scheme"], port)
-    return answer, call.backend.upstream.name, program.forward(*facts), program.mirrors(), program
+    match = table.match(method, host, request["path"], headers, scheme=request["scheme"], port=port)
+    if match.answer:
+        return match.answer, None, None, (), None
+    drawn = match.attempts().backend
+    answer, sent = match.answer_of(drawn), match.forward(headers, drawn)
+    return answer, drawn.upstream.name, sent, match.mirrors(drawn), lambda got: match.response(got, drawn)
 
 
 def joined(headers):
@@ -233,7 +231,7 @@ def test_what_the_suite_expects(name):
     for step in steps_of(case["steps"]):
         step = json.loads(json.dumps(step).replace("{uuid}", "0-1-2"))
         request, expect = step["request"], step["expect"]
-        answer, backend, sent, mirrors, program = exchange(
+        answer, backend, sent, mirrors, response = exchange(
             table, request, step.get("address", {}).get("port", 80)
         )
         n += 1
@@ -245,14 +243,14 @@ def test_what_the_suite_expects(name):
                 assert expect["answeredByGateway"]
             headers = answer.headers
         elif "/retry/" in request["path"]:
-            rule = table.match(request["method"], "h", request["path"]).route.data
+            rule = table.match(request["method"], "h", request["path"])
             assert attempts_of(rule, request) in expect["status"], step["id"]
             continue
         else:
             assert backend.startswith(expect["backend"]) and not expect.get("answeredByGateway"), step["id"]
             check_seen(sent, expect["seen"])
             theirs = list(request.get("backendSetResponseHeaders", {}).items())
-            headers = program.response(theirs, list(request.get("headers", {}).items()))
+            headers = response(theirs)
         check_response(headers, expect.get("response", {}))
         whole = {m["name"] for m in expect.get("mirroredTo", ()) if "percent" not in m}
         shares = {m["name"] for m in expect.get("mirroredTo", ()) if "percent" in m}

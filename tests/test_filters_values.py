@@ -118,5 +118,5 @@ def test_values_are_values():
         f.URLRewrite().hostname = "x"
     with pytest.raises((AttributeError, TypeError)):
         f.URLRewrite().other = "x"
-    assert f.program([]) is None and f.Filter.program(()) is None
-    assert f.Filter.program([f.URLRewrite()]).filters == (f.URLRewrite(),)
+    assert f.program([]) is None
+    assert f.Filter.programs([f.URLRewrite()], ()).rule.filters == (f.URLRewrite(),)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # core: build and test the C core without Python headers, one variant at a time.
 #
-#   sh tools/core.sh core          optimised, as released
+#   sh tools/core.sh core [NAME]   optimised, as released; only the tests with NAME in theirs
 #   sh tools/core.sh coverage      unoptimised; fails below 95 % of the core's lines (bind/ is Cython's)
 #   sh tools/core.sh sanitizers    AddressSanitizer and UndefinedBehaviorSanitizer
 #   sh tools/core.sh threads       ThreadSanitizer, the tests named *_threads alone
@@ -16,7 +16,7 @@ options=""
 target=all
 tests=.
 case $variant in
-    core) ;;
+    core) tests=${2:-.} ;;
     coverage) options="-DLBCORE_COVERAGE=ON -DCMAKE_BUILD_TYPE=Debug" ;;
     sanitizers) options="-DLBCORE_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo" ;;
     threads) options="-DLBCORE_SANITIZE=thread -DCMAKE_BUILD_TYPE=RelWithDebInfo"; target=tests_threads; tests=_threads ;;

@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, Never, Self, TypeVar, final, overload
 
 from lbcore.affinity import Affinity
 from lbcore.errors import NoTarget
+from lbcore.filters import Filter, Programs, Retry, Timeouts
 from lbcore.healthrules import Health
 from lbcore.keys import KeySource
 from lbcore.options import Levels, Limits, Shared, SlowStart
@@ -215,7 +216,8 @@ class Call:
     def backend(self) -> Backend | None:
         """The backend of the split it was drawn from; None for a call of an upstream itself."""
     @property
-    def filters(self) -> tuple[Any, ...]: ...
+    def filters(self) -> tuple[Filter, ...]:
+        """Those of the backend."""
     @property
     def session(self) -> str | None:
         """The value to hand to the client, where the upstream has an affinity and a new session began; else None."""
@@ -511,6 +513,9 @@ class Attempts:
     """What :meth:`Upstream.attempts` returns."""
 
     def __init__(self, *args: Never, **kwargs: Never) -> None: ...
+    @property
+    def backend(self) -> Backend | None:
+        """The backend that was drawn; None: it is an upstream's."""
     def __iter__(self) -> Self: ...
     def __next__(self) -> Call: ...
 
@@ -520,15 +525,16 @@ def combined_hash(previous: int | None, values: Iterable[_Text]) -> int:
 @final
 class Backend:
     """One destination of a split: an upstream and its weight.  ``upstream=None`` is an invalid reference: its share is
-    answered with :class:`NoTarget` of status 500."""
+    answered with :class:`NoTarget` of status 500.  ``filters`` (``lbcore.filters``): for its share, after the route's.
+    """
 
-    def __new__(cls, upstream: Upstream | None, weight: int = 1, filters: Sequence[Any] = ()) -> Self: ...
+    def __new__(cls, upstream: Upstream | None, weight: int = 1, filters: Iterable[Filter] = ()) -> Self: ...
     @property
     def upstream(self) -> Upstream | None: ...
     @property
     def weight(self) -> int: ...
     @property
-    def filters(self) -> tuple[Any, ...]: ...
+    def filters(self) -> tuple[Filter, ...]: ...
 
 @final
 class Split:
@@ -557,7 +563,13 @@ class Split:
         """Raises :class:`NoTarget` with ``status`` 500 for an invalid backend's share or no weight at all, 503 for the
         share of a backend without usable targets."""
 
-    def attempts(self, key: _Key | None = None, *, n: int = 3) -> Iterator[Call]: ...
+    def attempts(
+        self, key: _Key | None = None, *, n: int = 3, session: str | None = None, repeat: bool = False
+    ) -> Attempts:
+        """Draw a backend; up to ``n`` calls on different targets inside it, as :meth:`Upstream.attempts`.
+
+        The first goes on with ``session``.  ``repeat``: when all had their turn, they may have another.
+        """
 
 @final
 class Route:
@@ -568,6 +580,9 @@ class Route:
     ``hosts``: exact or ``*.suffix``; none means every host.  ``path`` begins with ``/``; ``path_type`` "prefix" matches
     by path element.  ``headers`` and ``query`` are (name, value) pairs that must all be equal.  ``backends``: backends,
     or a :class:`Split` that several routes share.  ``data`` is yours.  Raises :class:`ConfigError`.
+
+    ``filters``, ``timeouts`` and ``retry`` (``lbcore.filters``) say what is done with a request; routes that are one
+    rule share a :class:`Programs`.  A match gives them; the adapters act by them.
     """
 
     def __new__(
@@ -581,9 +596,9 @@ class Route:
         headers: Iterable[tuple[str, str]] = (),
         query: Iterable[tuple[str, str]] = (),
         backends: Iterable[Backend | Upstream] | Split = (),
-        filters: Sequence[Any] = (),
-        timeouts: None = None,
-        retry: None = None,
+        filters: Iterable[Filter] | Programs = (),
+        timeouts: Timeouts | None = None,
+        retry: Retry | None = None,
         data: Any = None,
         key: KeySource | None = None,
     ) -> Self: ...
@@ -606,11 +621,15 @@ class Route:
     @property
     def split(self) -> Split: ...
     @property
-    def filters(self) -> tuple[Any, ...]: ...
+    def filters(self) -> tuple[Filter, ...]:
+        """The route's own; those of backends are theirs."""
     @property
-    def timeouts(self) -> None: ...
+    def programs(self) -> Programs | None:
+        """What its filters and its backends' are compiled to; None: there are none."""
     @property
-    def retry(self) -> None: ...
+    def timeouts(self) -> Timeouts | None: ...
+    @property
+    def retry(self) -> Retry | None: ...
     @property
     def data(self) -> Any: ...
     @property
@@ -618,17 +637,25 @@ class Route:
 
 @final
 class Answer:
-    """A response that needs no backend."""
+    """A response that needs no backend: ``status`` (200..599), ``headers`` as pairs of text, ``body``.  A value."""
 
-    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
+    def __new__(cls, status: int, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> Self: ...
     @property
     def status(self) -> int: ...
     @property
     def headers(self) -> tuple[tuple[str, str], ...]: ...
+    @property
+    def body(self) -> bytes: ...
+    def __hash__(self) -> int: ...
+    def __eq__(self, other: object, /) -> bool: ...
 
 @final
 class Match:
     """A request's route.  ``path`` and ``target`` are canonical: forward these, not what came in.
+
+    A proxy asks :attr:`answer`; draws with :meth:`attempts` (or :meth:`acquire`); asks :meth:`answer_of` that backend;
+    sends what :meth:`forward` says, and a copy to each of :meth:`mirrors`; and gives :meth:`response` for every answer
+    that it gets or makes.  Without filters these cost nothing and change nothing.
 
     ``Match(route)`` is a match of ``route`` without a request, as a TCP or UDP listener needs it; ``source``: the
     client's address.
@@ -652,32 +679,62 @@ class Match:
         """The request's query as it came, without the "?"; None where there was none."""
     @property
     def source(self) -> str | None:
-        """The client's address, as ``source=`` of the match said."""
+        """The client's address, as ``source=`` of the match said; only for routes with a ``key`` or filters."""
+    @property
+    def authority(self) -> str | None:
+        """The Host that the client asked for, with its port; None: none was sent."""
     def header_values(self, name: str) -> list[str]:
-        """The values of a header in the order sent; only for routes with a ``key``."""
+        """The values of a header in the order sent; only for routes with a ``key`` or filters."""
     @property
     def backends(self) -> tuple[Backend, ...]: ...
     @property
     def upstream(self) -> Upstream | None:
         """The upstream where there is exactly one backend, else None."""
     @property
-    def filters(self) -> tuple[Any, ...]: ...
+    def filters(self) -> tuple[Filter, ...]:
+        """The route's; :attr:`Call.filters` are those of the backend that was drawn."""
     @property
-    def timeouts(self) -> None: ...
+    def timeouts(self) -> Timeouts | None: ...
     @property
-    def retry(self) -> None: ...
+    def retry(self) -> Retry | None: ...
     @property
     def answer(self) -> Answer | None:
-        """The response to give where no backend is to be asked: 500 for a route without backends."""
+        """The response to give where no backend is to be asked: a redirect, a preflight's answer, 500 for a route
+        without backends."""
+    def answer_of(self, backend: Backend | None) -> Answer | None:
+        """The same of the filters of the backend that was drawn."""
     def acquire(self, key: _Key | None = None, *, session: str | None = None, trace: bool = False) -> Call:
         """Draw a backend by weight, pick a target inside it, count one in flight.
 
         An explicit ``key`` wins over the route's own.  Raises :class:`NoTarget`, :class:`NoKey`; where the request has
         none of the sources of the route's key, a NoKey that is a :class:`BadRequest` too (answer 400).
         """
-    def attempts(self, key: _Key | None = None, *, n: int = 3) -> Iterator[Call]: ...
-    def forward(self, headers: _Headers) -> tuple[str, str, str, list[tuple[_Text, _Text]]]:
-        """(method, host, target, headers) to send to the backend; the Host is the client's."""
+    def attempts(
+        self,
+        key: _Key | None = None,
+        *,
+        n: int | None = None,
+        session: str | None = None,
+        repeat: bool = False,
+    ) -> Attempts:
+        """As :meth:`Split.attempts`; ``n`` None: 1 and the retries that ``retry`` allows, 3 where there is none."""
+
+    def forward(
+        self, headers: _Headers, backend: Backend | None = None, *, binary: bool | None = None
+    ) -> tuple[str, str | None, str, list[tuple[_Text, _Text]]]:
+        """(method, host, target, headers) to send to the backend, by the route's filters and those of ``backend``.
+
+        Without a rewrite the Host is the client's; None is the target's own, see ``lbcore.filters.own_host``.
+        ``headers``: without those of one connection; pairs of text or of bytes; where there are none, ``binary`` says.
+        """
+
+    def response(
+        self, headers: _Headers, backend: Backend | None = None, *, binary: bool | None = None
+    ) -> Sequence[tuple[_Text, _Text]]:
+        """The headers of an answer to the client, whoever made it (answers of filters are ready)."""
+
+    def mirrors(self, backend: Backend | None = None) -> tuple[Any, ...]:
+        """What gets a copy of the request, as the mirrors' ``backend`` says; each call counts one request."""
 
 class Stopped(Exception):
     """Raised in the work whose :class:`Yielder` was stopped."""
@@ -777,7 +834,8 @@ class Router:
     ) -> Match | None:
         """The route of a request, None if there is none.  ``target`` is raw, with ``?query``.
 
-        Raises :class:`BadRequest` for a request that has no one safe reading.
+        ``scheme`` (None: "http") and ``port`` (the listener's; None: Host's) are for the route's filters: redirects
+        keep them.  Raises :class:`BadRequest` for a request that has no one safe reading.
         """
 
     def match_or_raise(

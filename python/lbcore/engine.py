@@ -295,7 +295,7 @@ class Engine:
         self, method: Any, host: Any, target: Any, headers: Any = (), *, port: int | None = None, **more: Any
     ) -> Match | None:
         """As :meth:`Router.match`, on the listener's ``port`` (None: the only one)."""
-        return self.router(port).match(method, host, target, headers, **more)
+        return self.router(port).match(method, host, target, headers, port=port, **more)
 
     def match_scope(self, scope: Mapping[str, Any], *, port: int | None = None) -> Match | None:
         """As :meth:`Router.match_scope`; ``port`` None takes the only HTTP listener."""

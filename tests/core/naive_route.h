@@ -63,6 +63,13 @@ static inline bool naive_regex(lb_str p, lb_str text) {
     }
 }
 
+/* Another caller's patterns, for recorded answers; NULL: ours. */
+static bool (*naive_other_patterns)(uint32_t pattern, lb_str text);
+
+static inline bool naive_matches(uint32_t pattern, lb_str text) {
+    return naive_other_patterns ? naive_other_patterns(pattern, text) : naive_regex(naive_patterns[pattern], text);
+}
+
 /* The caller's part of a match: evaluate what is asked, go on. */
 static inline lb_match_outcome naive_drive(const lb_router *router, const lb_request *request, char *scratch, lb_matching *m,
                                      lb_answer *answer) {
@@ -71,7 +78,7 @@ static inline lb_match_outcome naive_drive(const lb_router *router, const lb_req
         uint32_t verdicts = 0;
         if (m->n_questions == 0 || m->n_questions > LB_N_QUESTIONS || answer->route != LB_NONE) abort();
         for (uint32_t i = 0; i < m->n_questions; i++)
-            verdicts |= (uint32_t)naive_regex(naive_patterns[m->questions[i].pattern], m->questions[i].text) << i;
+            verdicts |= (uint32_t)naive_matches(m->questions[i].pattern, m->questions[i].text) << i;
         outcome = lb_router_resume(m, verdicts, answer);
     }
     return outcome;
@@ -85,7 +92,7 @@ static inline bool naive_test(const lb_condition *c, bool found, lb_str value) {
     case LB_TEST_EXACT: return found && naive_equal(value, c->value, false);
     case LB_TEST_PRESENT: return found;
     case LB_TEST_ABSENT: return !found;
-    case LB_TEST_REGEX: return found && naive_regex(c->value, value);
+    case LB_TEST_REGEX: return found && naive_matches(c->pattern, value);
     case LB_TEST_ANY_OF:
         for (uint32_t i = 0; i < c->n_values; i++) holds |= found && naive_equal(value, c->values[i], false);
     }
@@ -247,7 +254,7 @@ static inline bool naive_path(const lb_route_spec *spec, lb_str path) {
     if (spec->path_type == LB_PATH_EXACT) return naive_equal(p, path, false);
     if (spec->path_type == LB_PATH_TEMPLATE) return naive_template(p, path);
     if (spec->path_type == LB_PATH_PLAIN) return naive_begins(path, p);
-    if (spec->path_type == LB_PATH_REGEX) return naive_regex(p, path);
+    if (spec->path_type == LB_PATH_REGEX) return naive_matches(spec->pattern, path);
     if (p.data[p.len - 1] == '/') p.len--;
     return naive_begins(path, p) && (path.len == p.len || path.data[p.len] == '/');
 }
@@ -300,7 +307,7 @@ static inline uint32_t naive_scan(const lb_route_spec *specs, uint32_t n, const 
     uint32_t best = LB_NONE;
     size_t rank[NAIVE_FIELDS], best_rank[NAIVE_FIELDS] = {0};
     for (uint32_t i = 0; i < n; i++) {
-        if (!naive_path(&specs[i], path) || !naive_predicates(&specs[i], r, query)) continue;
+        if (specs[i].stream || !naive_path(&specs[i], path) || !naive_predicates(&specs[i], r, query)) continue;
         for (uint32_t h = 0; h < (specs[i].n_hosts ? specs[i].n_hosts : 1); h++) {
             const lb_str *pattern = specs[i].n_hosts ? &specs[i].hosts[h] : NULL;
             if (pattern && !naive_host(*pattern, host)) continue;
@@ -350,8 +357,13 @@ static inline bool naive_again(lb_str path, char *changed, char *scratch, lb_str
     return lb_normalise_target(lb_str_of("GET"), copy, scratch, out, &query, &authority, &reason);
 }
 
-/* What lb_router_match() must say; *route is LB_NONE unless LB_FOUND. */
-static inline lb_match_outcome naive_match(const lb_route_spec *specs, uint32_t n, const lb_request *r, uint32_t *route) {
+/* Which of the specifications wins, for a request that was read. */
+typedef uint32_t naive_scanner(const lb_route_spec *specs, uint32_t n, const lb_request *r, lb_str host, lb_str path,
+                               lb_str query);
+
+/* What a router must say whose flavour scans like this; *route is LB_NONE unless LB_FOUND. */
+static inline lb_match_outcome naive_match_by(naive_scanner *scan, const lb_route_spec *specs, uint32_t n,
+                                              const lb_request *r, uint32_t *route) {
     size_t size = lb_scratch_size(r) + 1;
     char *memory = malloc(size * 4);
     const char *reason;
@@ -364,13 +376,18 @@ static inline lb_match_outcome naive_match(const lb_route_spec *specs, uint32_t 
               && (!authority.data || lb_normalise_host(authority, memory + size, &host, &reason));
     if (ok && path.data[0] != '/') outcome = LB_NO_ROUTE;
     if (ok && path.data[0] == '/' && naive_again(path, memory + 2 * size, memory + 3 * size, &other_path)) {
-        uint32_t found = naive_scan(specs, n, r, host, path, query);
-        bool same = naive_scan(specs, n, r, host, other_path, query) == found;
+        uint32_t found = scan(specs, n, r, host, path, query);
+        bool same = scan(specs, n, r, host, other_path, query) == found;
         if (same) outcome = found == LB_NONE ? LB_NO_ROUTE : LB_FOUND;
         if (same) *route = found;
     }
     free(memory);
     return outcome;
+}
+
+/* What lb_router_match() must say in gateway_api. */
+static inline lb_match_outcome naive_match(const lb_route_spec *specs, uint32_t n, const lb_request *r, uint32_t *route) {
+    return naive_match_by(naive_scan, specs, n, r, route);
 }
 
 #endif

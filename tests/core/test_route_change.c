@@ -210,11 +210,11 @@ static void wrong_changes_are_named(void) {
 
 /* ---- memory ---------------------------------------------------------------------------------------------------- */
 
-static lb_status change_and_merge(void) {
+static lb_status change_and_merge_in(lb_flavor flavor) {
     static const row rows[] = {
         {.path = "/a", .hosts = {"x.com", "*.y.com"}, .methods = {"PURGE"}, .headers = {{"a", "|1|2"}}, .snis = {"x"}},
         {.path = "/b", .schemes = {"https"}, .sources = {"10.0.0.0/8"}, .destinations = {"::1"}, .ports = {1}},
-        {.path = "/c", .query = {{"", "1"}}}, {.path = "/d"},
+        {.path = "/c", .query = {{"", "1"}}}, {.path = "/d.*", .type = LB_PATH_REGEX},
     };
     spec_store stores[4];
     lb_route_spec specs[6];
@@ -223,7 +223,7 @@ static lb_status change_and_merge(void) {
     lb_addition added[2] = {{specs[0], 1}, {specs[1], LB_NONE}};
     specs[4] = specs[0];
     specs[5] = specs[1];
-    lb_status status = lb_router_new(&a, specs, 4, LB_FLAVOR_GATEWAY_API, 1, NULL);
+    lb_status status = lb_router_new(&a, specs, 4, flavor, 1, NULL);
     if (status == LB_OK) status = lb_router_change(&b, a, &(uint32_t){1}, 1, added, 2, NULL);
     lb_router_free(a);
     if (status == LB_OK) status = lb_router_change(&c, b, (uint32_t[]){0, 5}, 2, NULL, 0, NULL);
@@ -236,7 +236,13 @@ static lb_status change_and_merge(void) {
     return status;
 }
 
-static void a_failed_allocation_leaves_nothing(void) { CHECK(every_allocation_fails_once(change_and_merge) > 60); }
+static lb_status change_and_merge(void) { return change_and_merge_in(LB_FLAVOR_GATEWAY_API); }
+static lb_status change_and_merge_with_hits(void) { return change_and_merge_in(LB_FLAVOR_KONG_TRADITIONAL); }
+
+static void a_failed_allocation_leaves_nothing(void) {
+    CHECK(every_allocation_fails_once(change_and_merge) > 60);
+    CHECK(every_allocation_fails_once(change_and_merge_with_hits) > 100);
+}
 
 int main(void) {
     RUN(random_changes_equal_a_scan);

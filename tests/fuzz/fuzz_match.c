@@ -1,6 +1,7 @@
-/* Fuzz target: a table of routes and requests, both out of the input; the router must say what a scan of the list says.
+/* Fuzz target: a table of routes and requests, both out of the input; in every flavour the router must say what a scan of
+ * the list says, made at once and made by changes.
  *
- * Input: lines.  "r" begins a route, "q" asks; the lines between say what, one letter and a text:
+ * Input: lines.  "r" begins a route, "x" one for streams, "q" asks; the lines between say what, one letter and a text:
  *   p exact path   P prefix   h host   m method   H header name=value   Q query name=value       for the route begun
  *   t template   y plain prefix   R regex                                                         for the route begun
  *   s SNI   c scheme   o port (as many as there are bytes)   a source   d destination            for the route begun
@@ -11,7 +12,7 @@
  */
 #include "lbcore.h"
 
-#include "../core/naive_route.h"
+#include "../core/naive_traditional.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -58,9 +59,9 @@ static lb_str split(lb_str *text, char separator) {
     return first;
 }
 
-static bool compiles(const lb_route_spec *specs, uint32_t n, lb_router **router) {
+static bool compiles(const lb_route_spec *specs, uint32_t n, lb_flavor flavor, lb_router **router) {
     lb_error err = {{0}, {0}};
-    lb_status status = lb_router_new(router, specs, n, LB_FLAVOR_GATEWAY_API, 11, &err);
+    lb_status status = lb_router_new(router, specs, n, flavor, 11, &err);
     ASSERT(status == LB_OK || (status == LB_ERR_CONFIG && strncmp(err.field, "routes[", 7) == 0 && err.reason[0]));
     return status == LB_OK;
 }
@@ -68,57 +69,113 @@ static bool compiles(const lb_route_spec *specs, uint32_t n, lb_router **router)
 static void keep_last_if_it_compiles(scene *s) {
     lb_router *router = NULL;
     if (s->n == 0) return;
-    if (!compiles(&s->specs[s->n - 1], 1, &router)) s->n--;
+    if (!compiles(&s->specs[s->n - 1], 1, LB_FLAVOR_GATEWAY_API, &router)) s->n--;
     lb_router_free(router);
 }
 
-static void begin_route(scene *s) {
+static void begin_route(scene *s, bool stream) {
     keep_last_if_it_compiles(s);
     if (s->n == MAX_ROUTES) return;
     parts *p = &s->parts[s->n];
-    s->specs[s->n++] = (lb_route_spec){.hosts = p->hosts, .path = {"/", 1}, .path_type = LB_PATH_PREFIX,
+    memset(p, 0, sizeof *p);
+    s->specs[s->n++] = (lb_route_spec){.hosts = p->hosts, .path = {"/", stream ? 0 : 1}, .path_type = LB_PATH_PREFIX,
+                                       .stream = stream,
                                        .methods = p->methods, .conditions = p->conditions, .snis = p->snis,
                                        .schemes = p->schemes, .ports = p->ports, .sources = p->sources,
                                        .destinations = p->destinations};
 }
 
-/* The other flavours have no twin: they must answer, within their tables, and the same to the same. */
-static void ask_others(const scene *s) {
-    for (int flavor = LB_FLAVOR_INGRESS; flavor <= LB_FLAVOR_KONG_COMPATIBLE; flavor++) {
-        lb_router *router = NULL;
-        lb_matching matching;
-        lb_answer first, second;
-        if (lb_router_new(&router, s->specs, s->n, (lb_flavor)flavor, 11, NULL) != LB_OK) continue;
-        char *scratch = malloc(lb_scratch_size(&s->request) + 1);
-        lb_match_outcome outcome = naive_drive(router, &s->request, scratch, &matching, &first);
-        ASSERT(naive_drive(router, &s->request, scratch, &matching, &second) == outcome && first.route == second.route);
-        ASSERT((outcome == LB_FOUND) == (first.route < s->n));
-        ASSERT(lb_router_match_stream(router, &s->request, &first) == LB_NO_ROUTE);
-        free(scratch);
-        lb_router_free(router);
-    }
+/* ---- asking ----------------------------------------------------------------------------------------------------- */
+
+/* The request, and its connection: the router says what the twin says of the list; order[i] is the number of list[i]. */
+static void compare(const lb_router *router, lb_flavor flavor, const lb_route_spec *list, const uint32_t *order, uint32_t n,
+                    const lb_request *request) {
+    lb_answer answer, stream;
+    lb_matching matching;
+    uint32_t want, want_stream = naive_stream(flavor, list, n, request);
+    char *scratch = malloc(lb_scratch_size(request) + 1);
+    lb_match_outcome expected = naive_match_in(flavor, list, n, request, &want);
+    lb_match_outcome got = naive_drive(router, request, scratch, &matching, &answer);
+    ASSERT(got == expected && answer.route == (want == LB_NONE ? LB_NONE : order[want]));
+    ASSERT((got == LB_REFUSED) == (answer.reason != NULL));
+    ASSERT(got == LB_REFUSED || answer.path.len > 0);
+    lb_match_outcome found = lb_router_match_stream(router, request, &stream);
+    ASSERT(stream.route == (want_stream == LB_NONE ? LB_NONE : order[want_stream]));
+    ASSERT((found == LB_FOUND) == (stream.route != LB_NONE));
+    free(scratch);
+}
+
+/* ---- changes: the same routes by another way ---------------------------------------------------------------------- */
+
+/* Half of the routes at first, the others added one by one at their places; every third is taken away again.  What is
+ * left answers as a list of it does, before a merge and after. */
+typedef struct history {
+    lb_router *router;
+    lb_route_spec specs[MAX_ROUTES], list[MAX_ROUTES];      /* by number; in order */
+    uint32_t order[MAX_ROUTES], n, n_ids;
+} history;
+
+static void replace(history *h, lb_router *next) {
+    ASSERT(next);
+    lb_router_free(h->router);
+    h->router = next;
+}
+
+static void insert(history *h, const lb_route_spec *spec, uint32_t place) {
+    lb_router *next = NULL;
+    lb_addition added = {*spec, place < h->n ? h->order[place] : LB_NONE};
+    ASSERT(lb_router_change(&next, h->router, NULL, 0, &added, 1, NULL) == LB_OK);
+    replace(h, next);
+    memmove(&h->order[place + 1], &h->order[place], (h->n++ - place) * sizeof *h->order);
+    h->order[place] = h->n_ids;
+    h->specs[h->n_ids++] = *spec;
+}
+
+static void take_away(history *h, uint32_t place) {
+    lb_router *next = NULL;
+    ASSERT(lb_router_change(&next, h->router, &h->order[place], 1, NULL, 0, NULL) == LB_OK);
+    replace(h, next);
+    memmove(&h->order[place], &h->order[place + 1], (--h->n - place) * sizeof *h->order);
+}
+
+static void compare_history(history *h, lb_flavor flavor, const lb_request *request) {
+    for (uint32_t i = 0; i < h->n; i++) h->list[i] = h->specs[h->order[i]];
+    compare(h->router, flavor, h->list, h->order, h->n, request);
+}
+
+static void ask_changed(const scene *s, lb_flavor flavor) {
+    history *h = calloc(1, sizeof *h);
+    lb_router *merged = NULL;
+    for (uint32_t i = 0; i < s->n; i += 2) h->order[h->n++] = h->n_ids, h->specs[h->n_ids++] = s->specs[i];
+    ASSERT(compiles(h->specs, h->n, flavor, &h->router));
+    for (uint32_t i = 1; i < s->n; i += 2) insert(h, &s->specs[i], i);
+    compare_history(h, flavor, &s->request);
+    for (uint32_t i = h->n; i-- > 0;)
+        if (i % 3 == 2) take_away(h, i);
+    compare_history(h, flavor, &s->request);
+    ASSERT(lb_router_merge(&merged, h->router, h->specs, NULL) == LB_OK);
+    replace(h, merged);
+    compare_history(h, flavor, &s->request);
+    lb_router_free(h->router);
+    free(h);
 }
 
 static void ask(scene *s) {
-    lb_router *router = NULL;
+    uint32_t order[MAX_ROUTES];
     keep_last_if_it_compiles(s);
     if (s->n_asks++ >= MAX_ASKS) return;
-    ASSERT(compiles(s->specs, s->n, &router));
-    size_t size = lb_scratch_size(&s->request);
-    char *scratch = malloc(size ? size : 1);
-    lb_answer answer;
-    uint32_t want;
-    lb_match_outcome expected = naive_match(s->specs, s->n, &s->request, &want);
-    lb_matching matching;
-    lb_match_outcome got = naive_drive(router, &s->request, scratch, &matching, &answer);
-    ASSERT(got == expected && answer.route == want);
-    ASSERT((got == LB_REFUSED) == (answer.reason != NULL));
-    ASSERT(got == LB_REFUSED || answer.path.len > 0);
-    free(scratch);
-    lb_router_free(router);
-    ask_others(s);
+    for (uint32_t i = 0; i < s->n; i++) order[i] = i;
+    for (int flavor = LB_FLAVOR_GATEWAY_API; flavor <= LB_FLAVOR_KONG_COMPATIBLE; flavor++) {
+        lb_router *router = NULL;
+        ASSERT(compiles(s->specs, s->n, (lb_flavor)flavor, &router));
+        compare(router, (lb_flavor)flavor, s->specs, order, s->n, &s->request);
+        lb_router_free(router);
+    }
+    ask_changed(s, (lb_flavor)(s->n_asks % 4));             /* each flavour in turn */
     s->request.n_headers = 0;
 }
+
+/* ---- reading the input --------------------------------------------------------------------------------------------- */
 
 static void add_values(lb_condition *c, lb_str *values, lb_str text) {
     c->test = LB_TEST_ANY_OF;
@@ -197,7 +254,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (line.len == 0) continue;
         char what = line.data[0];
         lb_str text = {line.data + 1, line.len - 1};
-        if (what == 'r') begin_route(s);
+        if (what == 'r' || what == 'x') begin_route(s, what == 'x');
         else if (what == 'q') ask(s);
         else add_to_route(s, what, text), add_to_request(s, what, text);
     }

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,10 +45,12 @@ class Timeouts:
 
 
 class Refused(LbcoreError):
-    """No response was begun: answer ``status`` (400, 408, 502 or 504)."""
+    """No response was begun: answer ``status`` (400, 408, 502, 503 or 504).  ``sent`` False: nor did the target see
+    anything of the request."""
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, *, sent: bool = True) -> None:
         self.status = status
+        self.sent = sent
         super().__init__(reason)
 
 
@@ -78,14 +80,34 @@ class Request:
     body: AsyncIterator[bytes] | None = None  # its errors are the client's
 
 
-def client_session(timeouts: Timeouts) -> aiohttp.ClientSession:
+@dataclass(slots=True)
+class Terms:
+    """What the rule of a request says of an attempt.
+
+    ``deadline``: when it must have ended, by the loop's clock.  ``edit`` makes the response's headers those of the
+    client.  ``again`` is asked of a response's status: True, and nothing of it is passed on.
+    """
+
+    deadline: float | None = None
+    edit: Callable[[Pairs], Pairs] | None = None
+    again: Callable[[int], bool] | None = None
+
+
+NO_TERMS = Terms()
+
+
+def client_session(
+    timeouts: Timeouts, once_over: aiohttp.ClientSession | None = None
+) -> aiohttp.ClientSession:
     """A pool of connections to targets that invents nothing: no headers, cookies, redirects, proxies, decoding.
 
     aiohttp sends a bodiless idempotent request once more, to the same target, if the connection ends without an answer:
-    a kept one may have been closed while the request was on its way.  Nothing else is ever sent twice.
+    a kept one may have been closed while the request was on its way.  Nothing else is ever sent twice; and with
+    ``once_over``, over the connections of that session, not even this: for requests whose retries are counted.
     """
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0),
+    session = aiohttp.ClientSession(
+        connector=once_over.connector if once_over else aiohttp.TCPConnector(limit=0),
+        connector_owner=once_over is None,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, connect=timeouts.connect),
         auto_decompress=False,
@@ -93,18 +115,26 @@ def client_session(timeouts: Timeouts) -> aiohttp.ClientSession:
         max_line_size=65_536,
         max_field_size=65_536,
     )
+    session._retry_connection = once_over is None  # no public name says it; a test counts what arrives
+    return session
 
 
 async def relay(
-    session: aiohttp.ClientSession, call: Call, request: Request, reply: Reply, idle: float
-) -> None:
+    session: aiohttp.ClientSession,
+    call: Call,
+    request: Request,
+    reply: Reply,
+    idle: float,
+    terms: Terms = NO_TERMS,
+) -> bool:
     """Send ``request`` to ``call.target`` and its response to ``reply``; the call is done when this ends.
 
-    Raises :class:`Refused` if no response was begun, :class:`Broken` or :class:`ClientGone` later.
+    False: ``terms.again`` has kept the response back.  Raises :class:`Refused` if no response was begun,
+    :class:`Broken` or :class:`ClientGone` later.
     """
-    exchange = _Exchange(reply, idle)
+    exchange = _Exchange(reply, idle, terms)
     try:
-        async with asyncio.timeout(idle) as exchange.alarm:
+        async with asyncio.timeout_at(exchange.due()) as exchange.alarm:
             status = await exchange.run(session, call, request)
     except BaseException as error:
         outcome, verdict = exchange.judge(error)
@@ -113,6 +143,7 @@ async def relay(
             raise
         raise outcome from error
     call.done(status=status, latency=exchange.latency, retry_after=exchange.retry_after)
+    return exchange.started
 
 
 class _Exchange:
@@ -120,9 +151,10 @@ class _Exchange:
 
     alarm: asyncio.Timeout
 
-    def __init__(self, reply: Reply, idle: float) -> None:
+    def __init__(self, reply: Reply, idle: float, terms: Terms) -> None:
         self.reply = reply
         self.idle = idle
+        self.terms = terms
         self.started = False
         self.body_waits = False  # for the client to send more
         self.reply_waits = False  # for the client to take more
@@ -131,8 +163,13 @@ class _Exchange:
         self.latency = 0.0
         self.retry_after: str | None = None
 
+    def due(self) -> float:
+        """When this must have ended if nothing moves from now on."""
+        idle = asyncio.get_running_loop().time() + self.idle
+        return idle if self.terms.deadline is None else min(idle, self.terms.deadline)
+
     async def run(self, session: aiohttp.ClientSession, call: Call, request: Request) -> int:
-        """The response's status, when its body has been handed over."""
+        """The response's status, when its body has been handed over, or is not to be."""
         target = call.target
         # The whole target goes in as the path: yarl then neither parses nor normalises what was matched.
         url = URL.build(
@@ -154,7 +191,12 @@ class _Exchange:
                 )
             if response.headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
                 raise ConnectionError(f"{target.address} answered in a transfer coding other than chunked")
-            head = handing_out(call, end_to_end(response.raw_headers))
+            if self.terms.again is not None and self.terms.again(response.status):
+                return response.status
+            head = end_to_end(response.raw_headers)
+            if self.terms.edit is not None:
+                head = self.terms.edit(head)
+            head = handing_out(call, head)
             await self._hand_over(self.reply.start(response.status, response.reason or "", head))
             self.started = True
             async for chunk in response.content.iter_any():
@@ -190,7 +232,7 @@ class _Exchange:
 
     def _moved(self) -> None:
         with contextlib.suppress(RuntimeError):  # the upload may move once more while the alarm is going off
-            self.alarm.reschedule(asyncio.get_running_loop().time() + self.idle)
+            self.alarm.reschedule(self.due())
 
     def judge(self, error: BaseException) -> tuple[BaseException, BaseException]:
         """(what to raise, what to tell the call) of an exchange that ended with ``error``."""
@@ -198,14 +240,16 @@ class _Exchange:
             return error, error  # cancelled, refused here, or a mistake of ours
         late = isinstance(error, TimeoutError)
         if self.client_error or (late and (self.body_waits or self.reply_waits)):
-            asleep = f"it was idle for {self.idle:g} s"
+            asleep = f"it was idle for {self.idle:g} s, or the request's time is over"
             outcome: LbcoreError = ClientGone(f"the client: {self.client_error or asleep}")
             if not self.started:
                 outcome = Refused(400 if self.client_error else 408, str(outcome))
             return outcome, outcome
-        outcome = (
-            Broken(str(error)) if self.started else Refused(504 if late else 502, str(error) or "time-out")
-        )
+        if self.started:
+            outcome = Broken(str(error) or "time-out")
+        else:
+            sent = not isinstance(error, _NOT_SENT)
+            outcome = Refused(504 if late else 502, str(error) or "time-out", sent=sent)
         if isinstance(error, OSError):
             return outcome, blame(error)
         return outcome, ConnectionResetError(
@@ -213,11 +257,17 @@ class _Exchange:
         )  # a disconnect, an answer not HTTP
 
 
+# No connection was made.
+_NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+
+
 def _for_aiohttp(request: Request) -> tuple[list[tuple[str, str]], bool]:
     """The request's headers as text, and whether the client waits for a 100 before it sends the body."""
     headers = [("Host", request.host)] if request.host else []
     expects = False
+    spelled: dict[bytes, bytes] = {}  # aiohttp lets a name in another spelling replace the ones before
     for name, value in request.headers:
+        name = spelled.setdefault(name.lower(), name)
         if request.body and name.lower() == b"expect" and value.lower() == b"100-continue":
             expects = True
             continue

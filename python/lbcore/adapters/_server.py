@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 from http.client import responses
 from typing import Any, cast
 
+from lbcore.adapters._carrier import Incoming
 from lbcore.adapters._headers import Pairs
 from lbcore.adapters._relay import Timeouts, web
 
@@ -108,10 +109,17 @@ class Short(_Uninvented, web.Response):
     """A response of our own."""
 
 
-def answer(status: int, reason: str = "", headers: Iterable[tuple[str, str]] = ()) -> web.StreamResponse:
-    """A short answer in plain text: the status, its name, and ``reason``."""
-    text = f"{status} {responses.get(status, 'Unknown')}{': ' if reason else ''}{reason}\n"
-    return Short(status=status, text=text, headers=[*headers])
+def answer(
+    status: int, reason: str = "", headers: Iterable[tuple[str, str]] = (), body: bytes = b""
+) -> web.StreamResponse:
+    """A short answer: ``body``, or, in plain text, the status, its name, and ``reason``."""
+    lines = [*headers]
+    if status not in (204, 304):
+        text = f"{status} {responses.get(status, 'Unknown')}{': ' if reason else ''}{reason}\n"
+        body = body or text.encode()
+        if not any(name.lower() == "content-type" for name, _ in lines):
+            lines.append(("Content-Type", "text/plain; charset=utf-8"))
+    return Short(status=status, body=body, headers=lines)
 
 
 async def body(request: web.BaseRequest) -> AsyncIterator[bytes]:
@@ -123,6 +131,18 @@ async def body(request: web.BaseRequest) -> AsyncIterator[bytes]:
         request.writer.output_size = 0
     async for chunk in request.content.iter_any():
         yield chunk
+
+
+def incoming(request: web.BaseRequest) -> Incoming:
+    """``request`` as a carrier takes it; it has arrived now."""
+    return Incoming(
+        name=f"{request.method} {request.raw_path}",
+        headers=cast(Pairs, request.raw_headers),
+        client=request.remote,
+        scheme=request.scheme,
+        body=body(request) if request.body_exists else None,
+        arrived=asyncio.get_running_loop().time(),
+    )
 
 
 class Reply:

@@ -15,16 +15,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from http.client import responses
-from typing import Any, Protocol, cast
+from typing import Protocol
 
-from lbcore._core import Match
-from lbcore.adapters._headers import Pairs, end_to_end, first, forwarded
+from lbcore._core import Answer, Match
+from lbcore.adapters._carrier import Carrier, Incoming
+from lbcore.adapters._headers import first
 from lbcore.adapters._inbox import Inbox, Outbox, Receive, Scope, Send
-from lbcore.adapters._relay import Broken, ClientGone, Refused, Request, Timeouts, client_session, relay
-from lbcore.adapters._session import session_of
-from lbcore.errors import BadRequest, NoTarget
+from lbcore.adapters._relay import Broken, ClientGone, Timeouts
+from lbcore.errors import BadRequest
 
 log = logging.getLogger("lbcore.asgi")
 
@@ -48,9 +47,7 @@ class ReverseProxy:
         self, matcher: Matcher, *, timeouts: Timeouts | None = None, append_forwarded: bool = True
     ) -> None:
         self._matcher = matcher
-        self._timeouts = timeouts or Timeouts()
-        self._append = append_forwarded
-        self._session: Any = None
+        self._carrier = Carrier(timeouts or Timeouts(), log, append_forwarded=append_forwarded)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -63,9 +60,7 @@ class ReverseProxy:
 
     async def aclose(self) -> None:
         """Close the connections to the targets."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._carrier.close()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while (await receive())["type"] == "lifespan.startup":
@@ -76,60 +71,57 @@ class ReverseProxy:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             if b"websocket" in (first(scope["headers"], b"upgrade") or b"").lower():
-                raise Refused(
-                    501, "WebSocket is not passed on"
-                )  # a server without WebSocket hands it on as HTTP
-            match = self._matcher.match_scope(scope)
-            if match is None:
-                await _answer(send, 404)
-            elif match.answer is not None:
-                headers = [(name.encode(), value.encode()) for name, value in match.answer.headers]
-                await _answer(send, match.answer.status, headers)
+                answer: Answer | None = Answer(501)  # a server without WebSocket hands it on as HTTP
+            elif (match := self._matcher.match_scope(scope)) is None:
+                answer = Answer(404)
             else:
-                await self._relay(match, scope, receive, send)
+                answer = await self._carry(match, scope, receive, send)
         except BadRequest:
-            await _answer(send, 400)
-        except NoTarget as error:
-            after = (
-                [] if error.retry_after is None else [(b"retry-after", b"%d" % math.ceil(error.retry_after))]
-            )
-            await _answer(send, error.status, after)
-        except Refused as error:
-            # What clients do wrong must not fill the log.
-            level = logging.INFO if error.status in (502, 504) else logging.DEBUG
-            log.log(level, "%s %s: %d: %s", scope["method"], scope["path"], error.status, error)
-            await _answer(send, error.status)
+            answer = Answer(400)
         except ClientGone as error:
             log.debug("%s %s: %s", scope["method"], scope["path"], error)
+            return
+        if answer is not None:
+            await _answer(send, answer)
 
-    async def _relay(self, match: Match, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._session is None:
-            self._session = client_session(self._timeouts)
+    async def _carry(self, match: Match, scope: Scope, receive: Receive, send: Send) -> Answer | None:
+        """What to answer; None: the response was passed on, or the client has left."""
         inbox, outbox = Inbox(scope, receive), Outbox(send)
-        request = self._outgoing(match, scope, inbox)
-        call = match.acquire(session=session_of(match, scope["headers"]))
-        relaying = asyncio.create_task(relay(self._session, call, request, outbox, self._timeouts.idle))
+        incoming = _incoming(scope, inbox)
+        carrying = asyncio.create_task(self._carrier.carry(match, incoming, outbox))
         leaving = asyncio.create_task(inbox.disconnected())
         try:
-            await asyncio.wait((relaying, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if relaying.done():
-                await relaying
+            await asyncio.wait((carrying, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not carrying.done():
+                return None
+            answer = await carrying
+            if answer is None:
                 await outbox.end()
+            return answer
         finally:
-            relaying.cancel()
+            carrying.cancel()
             leaving.cancel()
-            await asyncio.gather(relaying, leaving, return_exceptions=True)
-            call.done(error=asyncio.CancelledError())  # in case that the relay was cancelled before it began
-
-    def _outgoing(self, match: Match, scope: Scope, inbox: Inbox) -> Request:
-        method, host, target, kept = match.forward(end_to_end(scope["headers"]))
-        client, scheme = (scope.get("client") or [None])[0], scope.get("scheme", "http")
-        headers = forwarded(cast(Pairs, kept), client, scheme, host, append=self._append)
-        return Request(method, host, target, headers, inbox.body() if inbox.has_body else None)
+            await asyncio.gather(carrying, leaving, return_exceptions=True)
 
 
-async def _answer(send: Send, status: int, headers: Pairs | None = None) -> None:
-    text = f"{status} {responses.get(status, 'Unknown')}\n".encode()
-    own = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(text))]
-    await send({"type": "http.response.start", "status": status, "headers": [*(headers or []), *own]})
+def _incoming(scope: Scope, inbox: Inbox) -> Incoming:
+    return Incoming(
+        name=f"{scope['method']} {scope['path']}",
+        headers=scope["headers"],
+        client=(scope.get("client") or [None])[0],
+        scheme=scope.get("scheme", "http"),
+        body=inbox.body() if inbox.has_body else None,
+        arrived=asyncio.get_running_loop().time(),
+    )
+
+
+async def _answer(send: Send, answer: Answer) -> None:
+    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers]
+    text = answer.body
+    if answer.status not in (204, 304):
+        text = text or f"{answer.status} {responses.get(answer.status, 'Unknown')}\n".encode()
+        if first(headers, b"content-type") is None:
+            headers.append((b"content-type", b"text/plain; charset=utf-8"))
+        headers.append((b"content-length", b"%d" % len(text)))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": text})

@@ -5,25 +5,24 @@ connection (RFC 9110 7.6.1) are removed; X-Forwarded-For, -Proto and -Host are a
 handed out.  WebSocket gets 501; other upgrades are ignored (RFC 9110 7.8).  Trailers and 1xx other than 100 end here.
 
 404 no route; 400 no one safe reading, or no key where the route needs one; 500 and 503 by NoTarget (with Retry-After);
-408 a client that stops sending; 502 a target that fails before its response's head is in; 504 a time-out.  A response
-that breaks off later cuts the connection.
+408 a client that stops sending; 502 a target that fails before its response's head is in (503 where the route has a
+retry); 504 a time-out.  A response that breaks off later cuts the connection.  Filters, time-outs and retries of the
+route: ``_carrier``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import socket
 from typing import Any, Protocol, cast
 
 from lbcore._core import Match
-from lbcore.adapters._headers import Pairs, end_to_end, forwarded
-from lbcore.adapters._relay import Broken, ClientGone, Refused, Request, Timeouts, client_session, relay, web
+from lbcore.adapters._carrier import Carrier
+from lbcore.adapters._relay import Broken, ClientGone, Refused, Timeouts, web
 from lbcore.adapters._reset import reset
-from lbcore.adapters._server import Connection, Reply, answer, body
-from lbcore.adapters._session import session_of
-from lbcore.errors import BadRequest, LbcoreError, NoTarget
+from lbcore.adapters._server import Connection, Reply, answer, incoming
+from lbcore.errors import BadRequest, LbcoreError
 
 log = logging.getLogger("lbcore.http")
 
@@ -34,7 +33,15 @@ class Matcher(Protocol):
     """What routes: an Engine or a Router."""
 
     def match(
-        self, method: Any, host: Any, target: Any, headers: Any, *, port: int | None, source: str | None
+        self,
+        method: Any,
+        host: Any,
+        target: Any,
+        headers: Any,
+        *,
+        port: int | None,
+        source: str | None,
+        scheme: str | None,
     ) -> Match | None: ...
 
 
@@ -56,12 +63,11 @@ class HttpProxy:
         self._engine = engine
         self._port = port
         self._timeouts = timeouts or Timeouts()
-        self._append = append_forwarded
+        self._carrier = Carrier(self._timeouts, log, append_forwarded=append_forwarded)
         self._connections: set[Connection] = set()
 
     async def start(self, sock: socket.socket) -> None:
         """Accept connections on ``sock``, which becomes ours."""
-        self._session = client_session(self._timeouts)
         manager = web.Server(self._handle, request_factory=Connection.begin, handler_cancellation=True)
         self._server = await asyncio.get_running_loop().create_server(
             lambda: Connection(manager, self._connections, self._timeouts, log), sock=sock, backlog=1024
@@ -83,7 +89,7 @@ class HttpProxy:
     async def abort(self) -> None:
         """Cut what is left and let go of everything."""
         await asyncio.gather(*(connection.shutdown(0.01) for connection in list(self._connections)))
-        await self._session.close()
+        await self._carrier.close()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         reply = Reply(request)
@@ -106,22 +112,15 @@ class HttpProxy:
             match = self._match(request)
             if match is None:
                 return answer(404)
-            if match.answer is not None:
-                return answer(match.answer.status, headers=match.answer.headers)
-            outgoing = self._outgoing(request, match)
-            call = match.acquire(session=session_of(match, cast(Pairs, request.raw_headers)))
-            await relay(self._session, call, outgoing, reply, self._timeouts.idle)
-            return reply.response
+            found = await self._carrier.carry(match, incoming(request), reply)
         except BadRequest as error:
             return answer(400, error.reason)
-        except NoTarget as error:
-            after = [] if error.retry_after is None else [("Retry-After", str(math.ceil(error.retry_after)))]
-            return answer(error.status, headers=after)
         except Refused as error:
-            # What clients do wrong must not fill the log.
-            level = logging.INFO if error.status in (502, 504) else logging.DEBUG
-            log.log(level, "%s %s: %d: %s", request.method, request.raw_path, error.status, error)
+            log.debug("%s %s: %d: %s", request.method, request.raw_path, error.status, error)
             return answer(error.status)
+        if found is None:
+            return reply.response
+        return answer(found.status, headers=found.headers, body=found.body)
 
     def _match(self, request: web.BaseRequest) -> Match | None:
         if "websocket" in request.headers.get("Upgrade", "").lower():
@@ -134,15 +133,15 @@ class HttpProxy:
         host, target = hosts[0] if hosts else None, request.raw_path.encode("utf-8", "surrogateescape")
         try:
             return self._engine.match(
-                request.method, host, target, request.raw_headers, port=self._port, source=request.remote
+                request.method,
+                host,
+                target,
+                request.raw_headers,
+                port=self._port,
+                source=request.remote,
+                scheme=request.scheme,
             )
         except BadRequest:
             raise
         except LbcoreError:
             return None  # a reload has removed this listener since the connection was made
-
-    def _outgoing(self, request: web.BaseRequest, match: Match) -> Request:
-        method, host, target, kept = match.forward(end_to_end(request.raw_headers))
-        client, scheme = request.remote, request.scheme
-        headers = forwarded(cast(Pairs, kept), client, scheme, host, append=self._append)
-        return Request(method, host, target, headers, body(request) if request.body_exists else None)

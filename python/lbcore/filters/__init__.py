@@ -10,11 +10,12 @@ none, and costs nothing.  Nothing here does I/O, reads a clock or draws a random
 
 from __future__ import annotations
 
+from lbcore._core import Answer
 from lbcore.filters.check import check_filters
 from lbcore.filters.effort import Retry, Timeouts
 from lbcore.filters.program import INVALID_BACKEND, MISDIRECTED, Program, Share, own_host, program
+from lbcore.filters.programs import Programs
 from lbcore.filters.values import (
-    Answer,
     Cors,
     Filter,
     HttpsOnly,
@@ -37,6 +38,7 @@ __all__ = [
     "HttpsOnly",
     "Mirror",
     "Program",
+    "Programs",
     "ReplaceFullPath",
     "ReplacePrefixMatch",
     "RequestHeaders",

@@ -22,16 +22,17 @@ def check_filters(
     *,
     path_types: Sequence[str] = ("prefix",),
     at: str = "",
+    of_backends: str = "backendRefs",
 ) -> list[Problem]:
     """Everything that is wrong with a rule's ``filters`` and with those of its ``backends``, one list for each.
 
     ``path_types``: "prefix", "exact" or "regex" of each match of the rule.  ``at``: what fields begin with, such as
-    ``spec.rules[0].``; fields are ``filters[i]`` and ``backendRefs[j].filters[i]``.
+    ``spec.rules[0].``; fields are ``filters[i]`` and ``backendRefs[j].filters[i]``, or what ``of_backends`` says.
     """
     rule = [(f"{at}filters[{i}]", item) for i, item in enumerate(filters)]
     found = _level(rule, [], path_types)
     for j, own in enumerate(backends):
-        there = [(f"{at}backendRefs[{j}].filters[{i}]", item) for i, item in enumerate(own)]
+        there = [(f"{at}{of_backends}[{j}].filters[{i}]", item) for i, item in enumerate(own)]
         found += _level(there, rule, path_types)
     if backends:
         found += [

@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from lbcore._core import Answer
 from lbcore.filters.checks import TOKEN
-from lbcore.filters.values import DEFAULT_PORTS, ORIGIN, Answer, Cors
+from lbcore.filters.values import DEFAULT_PORTS, ORIGIN, Cors
 
 # RFC 6454 7: a serialized origin.  "null" and lists of origins are none.
 SENT = re.compile(

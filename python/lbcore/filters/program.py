@@ -19,14 +19,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar, cast
 
-from lbcore._core import Backend, Split, Upstream
+from lbcore._core import Answer, Backend, Split, Upstream
 from lbcore.errors import ConfigError
 from lbcore.filters.checks import shown
 from lbcore.filters.cors import CorsProgram, Header
 from lbcore.filters.values import (
     DEFAULT_PORTS,
     KINDS,
-    Answer,
     Cors,
     Filter,
     HeaderEdits,
@@ -105,10 +104,12 @@ class Program:
 
     __slots__ = (
         *("_cors", "_host", "_https", "_path", "_redirect", "_request", "_response"),
-        *("_shares", "answers", "filters"),
+        *("_n_inherited", "_shares", "answers", "filters"),
     )
 
-    def __init__(self, filters: tuple[Filter, ...], shares: Iterable[tuple[Mirror, Share]]) -> None:
+    def __init__(
+        self, filters: tuple[Filter, ...], shares: Iterable[tuple[Mirror, Share]], n_inherited: int = 0
+    ) -> None:
         self.filters = filters
         self._host, self._path = _aim(filters)
         self._redirect = _last(filters, RequestRedirect)
@@ -119,6 +120,7 @@ class Program:
         responses = [f for f in filters if isinstance(f, ResponseHeaders)]
         self._response = Edits(responses) if responses else None
         self._shares = tuple(shares)
+        self._n_inherited = n_inherited  # of the shares: the rule's, in the program of a backend
         self.answers = bool(self._cors or self._redirect or self._https)
 
     def plus(self, filters: Iterable[Filter], previous: Program | None = None) -> Program:
@@ -129,8 +131,8 @@ class Program:
         own = checked(filters)
         if not own:
             return self
-        before = previous._shares[len(self._shares) :] if previous else ()
-        return Program(self.filters + own, [*self._shares, *_shares(own, before)])
+        before = previous._shares[previous._n_inherited :] if previous else ()
+        return Program(self.filters + own, [*self._shares, *_shares(own, before)], len(self._shares))
 
     def forward(
         self,

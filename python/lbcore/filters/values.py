@@ -7,7 +7,7 @@ Every value is checked when it is made: ConfigError names the field, the value a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import gcd
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
@@ -27,7 +27,8 @@ from lbcore.filters.checks import (
 )
 
 if TYPE_CHECKING:
-    from lbcore.filters.program import Program
+    from lbcore._core import Backend
+    from lbcore.filters.programs import Programs
 
 Names: TypeAlias = Iterable[str]
 Pairs: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
@@ -38,15 +39,6 @@ ORIGIN = re.compile(r"(https?)://(\*|(?:\*\.)?[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)*)
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A response that needs no backend: ``status``, ``headers`` as pairs of text, ``body``."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
-
-
 class Filter:
     """The base of all filters."""
 
@@ -54,11 +46,13 @@ class Filter:
     once: ClassVar[bool] = True  # at most one of its kind in a list
 
     @staticmethod
-    def program(filters: Iterable[Filter], previous: Program | None = None) -> Program | None:
-        """See :func:`lbcore.filters.program`: for who holds filters and may not import their room."""
-        from lbcore.filters.program import program
+    def programs(
+        filters: Iterable[Filter], backends: Iterable[Backend], *, path_types: Sequence[str] = ("prefix",)
+    ) -> Programs:
+        """See :class:`lbcore.filters.Programs`: for who holds filters and does not import their room."""
+        from lbcore.filters.programs import Programs
 
-        return program(filters, previous=previous)
+        return Programs(filters, backends, path_types=path_types)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +202,7 @@ class RequestRedirect(Filter):
 
 @dataclass(frozen=True, slots=True)
 class Mirror(Filter):
-    """Send a copy to ``backend`` (anything the embedder knows) and ignore its answer.
+    """Send a copy to ``backend`` and ignore its answer; for the proxies an Upstream or Split, else what you know.
 
     ``percent`` 0..100, or ``fraction`` as (numerator, denominator): of the requests, exactly, not by chance.  Neither:
     every request.

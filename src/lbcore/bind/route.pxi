@@ -8,12 +8,13 @@ cdef class Route:
     cdef readonly tuple hosts, methods, headers, query
     cdef readonly Split split
     cdef readonly object data, key
+    cdef readonly object programs       # of its filters and its backends'; None: there are none
+    cdef readonly object timeouts, retry
+    cdef bint asks                      # a match keeps more of the request: for the key, or for filters
 
     def __cinit__(self, name, *, hosts=(), path="/", path_type="prefix", methods=(), headers=(), query=(), backends=(),
                   filters=(), timeouts=None, retry=None, data=None, key=None):
         self.name = checked_text("name", name)
-        if filters or timeouts is not None or retry is not None:
-            not_yet("filters=, timeouts= or retry= of a route")
         self.path = checked_text("path", path)
         self.path_type = checked_path_type(path_type)
         self.hosts = texts("hosts", hosts)
@@ -25,6 +26,13 @@ cdef class Route:
         if key is not None and not hasattr(key, "of"):
             raise ConfigError("key", f"{shown(key)} is not a KeySource")
         self.key = key
+        self.programs = programs_of(filters, self.split, self.path_type)
+        self.asks = key is not None or self.programs is not None
+        if timeouts is not None and not hasattr(timeouts, "left"):
+            raise ConfigError("timeouts", f"{shown(timeouts)} is not a Timeouts")
+        if retry is not None and not hasattr(retry, "again"):
+            raise ConfigError("retry", f"{shown(retry)} is not a Retry")
+        self.timeouts, self.retry = timeouts, retry
 
     @property
     def backends(self):
@@ -32,19 +40,28 @@ cdef class Route:
 
     @property
     def filters(self):
-        return ()
-
-    @property
-    def timeouts(self):
-        return None
-
-    @property
-    def retry(self):
-        return None
+        return () if self.programs is None else self.programs.rule.filters
 
     def __repr__(self):
         where = ",".join(self.hosts) or "*"
         return f"Route({self.name!r}, {where}{self.path} ({self.path_type}))"
+
+
+cdef object programs_of(filters, Split split, str path_type):
+    """What a route's filters and its backends' come to; None: there are none."""
+    cdef Backend b
+    if hasattr(filters, "of"):          # made before, for all the routes of a rule
+        if filters.backends != split.backends:
+            raise ConfigError("filters", "programs made for other backends than those of the route")
+        return filters
+    own = filters_of(filters)
+    if own:
+        return own[0].programs(own, split.backends, path_types=(path_type,))
+    if split.filtered:
+        for b in split.backends:
+            if b.filters:
+                return b.filters[0].programs((), split.backends, path_types=(path_type,))
+    return None
 
 
 cdef str checked_path_type(path_type):

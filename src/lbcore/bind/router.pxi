@@ -103,8 +103,10 @@ cdef class Router:
 
     def match(self, method, host, target, headers=(), *, port=None, scheme=None, sni=None, source=None, context=None):
         """The route of a request, None if there is none.  Raises BadRequest."""
-        if port is not None or scheme is not None or sni is not None or context is not None:
-            not_yet("port=, scheme=, sni= or context= of Router.match")
+        if sni is not None or context is not None:
+            not_yet("sni= or context= of Router.match")
+        if scheme is not None or port is not None:
+            return told(self.found(method, host, target, headers, source), scheme, port)
         return self.found(method, host, target, headers, source)
 
     def match_or_raise(self, method, host, target, headers=(), *, port=None, scheme=None, sni=None, source=None,
@@ -131,8 +133,9 @@ cdef class Router:
             if name == b"host":
                 host = value
                 break
-        client = scope.get("client")
-        return self.found(scope.get("method", "GET"), host, target, headers, client[0] if client else None)
+        client, server = scope.get("client"), scope.get("server")
+        return told(self.found(scope.get("method", "GET"), host, target, headers, client[0] if client else None),
+                    scope.get("scheme"), server[1] if server else None)
 
     def match_stream(self, protocol, port, *, sni=None, source=None, destination=None):
         """Not available yet: a Router has no listeners.  Engine.match_stream answers by port."""
@@ -168,8 +171,8 @@ cdef class Router:
             if outcome == LB_NO_ROUTE:
                 return None
             match = match_of(self.route(answer.route), method, host, target, &request, &answer)
-            if match.route.key is not None:
-                match.headers, match.source = headers, source
+            if match.route.asks:
+                match.facts = facts_of(headers, source)
             return match
         finally:
             lb_free(array)
@@ -181,6 +184,13 @@ cdef class Router:
 
     def __repr__(self):
         return f"Router({len(self.made)} routes, {self.flavor})"
+
+
+cdef Match told(Match match, scheme, port):
+    """``match`` (None: there is none) that knows these, if its route asks."""
+    if match is not None and match.facts is not None:
+        match.facts.scheme, match.facts.port = scheme, port
+    return match
 
 
 cdef Match match_of(Route route, method, host, target, lb_request *request, lb_answer *answer):

@@ -11,11 +11,9 @@ cdef class Backend:
     def __cinit__(self, upstream, weight=1, filters=()):
         if upstream is not None and not isinstance(upstream, Upstream):
             raise ConfigError("upstream", f"{shown(upstream)} is not an Upstream")
-        if filters:
-            not_yet("filters= of a backend")
         self.upstream = upstream
         self.weight = <uint32_t>whole("weight", weight, LB_MAX_WEIGHT)
-        self.filters = ()
+        self.filters = filters_of(filters)
 
     cdef object key(self, Split split, key):
         """What the upstream is handed: one without a use for keys is not to warn where others of the split have."""
@@ -34,6 +32,7 @@ cdef class Split:
     cdef readonly tuple backends
     cdef readonly str by
     cdef bint uses_keys                 # to draw, or inside one of the backends
+    cdef bint filtered                  # one of the backends has filters
     cdef Segment segment                # where its turns are shared with other workers; None: they are its own
     cdef bint orphan
     cdef PyObject *before               # the list of all splits, for forks
@@ -54,6 +53,7 @@ cdef class Split:
         self.uses_keys = by is not None
         for b in self.backends:
             self.uses_keys |= b.upstream is not None and b.upstream.keyed
+            self.filtered |= len(b.filters) > 0
         n = len(self.backends)
         weights = <uint32_t *>lb_alloc_array(2 * n, sizeof(uint32_t))
         names = <lb_str *>lb_alloc_array(n, sizeof(lb_str))
@@ -107,10 +107,15 @@ cdef class Split:
         call.backend = backend
         return call
 
-    def attempts(self, key=None, *, n=3):
+    def attempts(self, key=None, *, n=3, session=None, bint repeat=False):
         """Draw a backend; calls on different targets inside it, one after the other."""
-        cdef Backend backend = self.draw(key)
-        return attempts_of(backend.upstream, backend.key(self, key), whole("n", n, 2**31), None, backend)
+        cdef Backend backend = None if session is None else self.home_of(session)
+        cdef Attempts found
+        if backend is None:
+            backend = self.draw(key)
+        found = attempts_of(backend.upstream, backend.key(self, key), whole("n", n, 2**31), None, backend)
+        found.session, found.repeat = session, repeat
+        return found
 
     cdef Backend home_of(self, session):
         """The backend that a session began on, while it serves it; None: any."""
@@ -149,6 +154,15 @@ cdef class Split:
 
     def __repr__(self):
         return f"Split({list(self.backends)!r})"
+
+
+cdef tuple filters_of(filters):
+    """Each knows how to make programs: this module need not know their room."""
+    found = tuple(filters)
+    for i, item in enumerate(found):
+        if not hasattr(item, "programs"):
+            raise ConfigError(f"filters[{i}]", f"{shown(item)} is not a filter")
+    return found
 
 
 cdef Segment common_segment(tuple backends):

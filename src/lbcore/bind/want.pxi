@@ -100,9 +100,11 @@ cdef class Attempts:
     """Calls on different targets, one after the other.  See ``Upstream.attempts``."""
 
     cdef Upstream up
-    cdef object key, within, backend
-    cdef list tried
+    cdef readonly object backend
+    cdef object key, within, session
+    cdef list tried                     # those that had their turn
     cdef uint64_t left
+    cdef bint begun, repeat
 
     def __init__(self):
         raise TypeError("attempts come from attempts()")
@@ -115,20 +117,36 @@ cdef class Attempts:
         if self.left == 0 or not self.allowed():
             raise StopIteration
         try:
-            call = self.up.begin(self.key, self.within, self.tried or None)
-        except NoTarget:
-            if not self.tried:
+            call = self.another()
+        except (NoTarget, NoKey):       # no key: a session did without
+            if not self.begun:
                 raise
             raise StopIteration from None
         call.backend = self.backend
+        self.begun = True
         self.left -= 1
         self.tried.append(call.target)
         return call
 
+    cdef Call another(self):
+        try:
+            return self.begin()
+        except NoTarget:
+            if not self.repeat or not self.tried:
+                raise
+        self.tried = []                 # a new round
+        return self.begin()
+
+    cdef Call begin(self):
+        tried = self.tried or None
+        if self.up.affinity is None:
+            return self.up.begin(self.key, self.within, tried)
+        return self.up.resumed(self.key, self.within, tried, self.session, False)
+
     cdef bint allowed(self) except -1:
         """The first try is free and pays for others."""
         cdef uint64_t now = self.up.now()
-        if self.tried:
+        if self.begun:
             return lb_upstream_may_retry(self.up.ptr, now)
         lb_upstream_first_try(self.up.ptr, now)
         return True

@@ -5,11 +5,10 @@
 enum {
     o = 0,                                          /* nowhere in a target, host, method or field name */
     T = LB_BYTE_TOKEN,                              /* # % ^ ` | */
-    P = LB_BYTE_PLAIN | LB_BYTE_QUERY,              /* ( ) , : ; = @ [ ] */
-    Q = LB_BYTE_QUERY,                              /* / ? */
+    P = LB_BYTE_PATH | LB_BYTE_QUERY,               /* / ( ) , : ; = @ [ ] */
+    Q = LB_BYTE_QUERY,                              /* ? */
     B = LB_BYTE_TOKEN | P,                          /* ! $ & ' * + */
-    D = LB_BYTE_TOKEN | LB_BYTE_UNRESERVED | Q,     /* . */
-    W = B | LB_BYTE_UNRESERVED,                     /* ~ */
+    W = B | LB_BYTE_UNRESERVED,                     /* . ~ */
     N = W | LB_BYTE_LABEL,                          /* - _ g to z */
     X = N | LB_BYTE_HEX,                            /* 0 to 9, a to f */
     U = N | LB_BYTE_UPPER,                          /* G to Z */
@@ -20,7 +19,7 @@ const uint8_t lb_byte_classes[256] = {
     /*        0  1  2  3  4  5  6  7  8  9  A  B  C  D  E  F */
     /* 0 */   o, o, o, o, o, o, o, o, o, o, o, o, o, o, o, o,
     /* 1 */   o, o, o, o, o, o, o, o, o, o, o, o, o, o, o, o,
-    /* 2 */   o, B, o, T, B, T, B, B, P, P, B, B, P, N, D, Q,      /*   ! " # $ % & ' ( ) * + , - . / */
+    /* 2 */   o, B, o, T, B, T, B, B, P, P, B, B, P, N, W, P,      /*   ! " # $ % & ' ( ) * + , - . / */
     /* 3 */   X, X, X, X, X, X, X, X, X, X, P, P, o, P, o, Q,      /* 0 to 9          : ; < = > ? */
     /* 4 */   P, H, H, H, H, H, H, U, U, U, U, U, U, U, U, U,      /* @ A to O */
     /* 5 */   U, U, U, U, U, U, U, U, U, U, U, P, o, P, T, N,      /* P to Z          [ \ ] ^ _ */

@@ -12,8 +12,8 @@
 enum {
     LB_BYTE_TOKEN = 1,              /* tchar: methods and field names */
     LB_BYTE_UNRESERVED = 2,         /* the same whether percent-encoded or not */
-    LB_BYTE_PLAIN = 4,              /* in a path, and stands for itself: pchar without "%" and "."; also "[" and "]" */
-    LB_BYTE_QUERY = 8,              /* in a query: PLAIN, ".", "/" and "?" */
+    LB_BYTE_PATH = 4,               /* in a path: "/", pchar without "%"; also "[" and "]" */
+    LB_BYTE_QUERY = 8,              /* in a query: PATH and "?" */
     LB_BYTE_LABEL = 16,             /* in a label of a host name: letters, digits, "-" and "_" */
     LB_BYTE_HEX = 32,
     LB_BYTE_UPPER = 64,             /* A to Z */

@@ -5,6 +5,7 @@
  */
 #include "base/alloc.h"
 #include "route/compile.h"
+#include "route/hits.h"
 
 /* ---- nodes, hosts ------------------------------------------------------------------------------------------ */
 
@@ -27,6 +28,13 @@ static uint32_t new_bucket(lb_builder *b) {
     if (!bucket) return LB_NONE;
     *bucket = (lb_bucket){.best = UINT64_MAX, .best_prefix = UINT64_MAX, .root = root};
     return b->buckets.n - 1;
+}
+
+bool lb_builder_paths(lb_builder *b) {
+    b->tree->paths = new_bucket(b);
+    if (b->tree->paths == LB_NONE) return false;
+    bucket_at(b, b->tree->paths)->best = bucket_at(b, b->tree->paths)->best_prefix = 0;
+    return true;
 }
 
 uint32_t lb_builder_node_under(lb_builder *b, uint32_t owner, lb_str key, uint32_t parent) {
@@ -66,6 +74,7 @@ static uint64_t precedence_of(const lb_builder *b, const lb_compiled *c, const l
 /* Remember the least precedence of whatever may be skipped as a whole. */
 static void note_precedence(lb_builder *b, lb_bucket *bucket, const lb_compiled *c, const lb_spec_host *host,
                             uint64_t value) {
+    if (b->plan->flavor->reduces) value &= ~(LB_RANK_REDUCED | LB_RANK_BOTH);           /* as if it went first */
     lower(&bucket->best, value);
     if (c->spec->path_type != LB_PATH_EXACT) lower(&bucket->best_prefix, value);
     if (host && host->kind == LB_HOST_SUFFIX) lower(&b->tree->wildcards[host->name.len], value);
@@ -118,6 +127,13 @@ static void weigh_hosts(lb_compiled *c, bool kong) {
     }
 }
 
+static bool add_hits(lb_builder *b, lb_compiled *c) {
+    uint64_t precedence = precedence_of(b, c, NULL);
+    c->category = (unsigned)(~precedence >> 54) & 0x7F;
+    c->order = precedence >> 9 & ((UINT64_C(1) << 43) - 1);
+    return lb_compile_hits(b, c);
+}
+
 static lb_status add_spec(lb_builder *b, const lb_route_spec *spec, uint32_t route, lb_error *err) {
     lb_compiled c = {.spec = spec, .route = route};
     lb_status status = lb_spec_check(spec, b->plan->flavor->kong, err);
@@ -125,6 +141,7 @@ static lb_status add_spec(lb_builder *b, const lb_route_spec *spec, uint32_t rou
     if (status == LB_OK) weigh_hosts(&c, b->plan->flavor->kong);
     if (status == LB_OK && !lb_compile_rule(b, &c, NULL)) status = lb_no_memory(err, "routes");
     if (status == LB_OK) status = add_hosts(b, &c, err);
+    if (status == LB_OK && b->plan->flavor->reduces && !add_hits(b, &c)) status = lb_no_memory(err, "routes");
     if (status == LB_ERR_CONFIG) lb_error_in(err, b->plan->name, route - b->plan->first);
     return status;
 }
@@ -139,16 +156,22 @@ static bool take_arrays(lb_builder *b) {
     t->n_groups = b->groups.n;
     t->n_forks = b->forks.n;
     t->n_lengths = b->lengths.n;
+    t->n_counts = b->counts.n;
+    t->n_keys = b->keys.n;
+    t->n_uris = b->uris.n;
     return lb_vec_take(&b->buckets, &t->buckets) && lb_vec_take(&b->rules, &t->rules)
            && lb_vec_take(&b->predicates, &t->predicates) && lb_vec_take(&b->groups, &t->groups)
            && lb_vec_take(&b->forks, &t->forks) && lb_vec_take(&b->lengths, &t->lengths)
-           && lb_table_fit(&t->table);
+           && lb_vec_take(&b->counts, &t->counts) && lb_vec_take(&b->keys, &t->keys)
+           && lb_vec_take(&b->firsts, &t->firsts) && lb_vec_take(&b->uris, &t->uris) && lb_table_fit(&t->table);
 }
 
 static bool finish(lb_builder *b) {
     uint32_t *end = lb_vec_push(&b->rules);                 /* where the last rule ends */
     if (!end) return false;
     *end = b->predicates.n;
+    if (b->uris.n > 0 && !(end = lb_vec_push(&b->firsts))) return false;
+    if (b->uris.n > 0) *end = b->keys.n;
     if (b->tree->wildcards)
         for (uint32_t i = 1; i <= LB_HOST_MAX; i++) lower(&b->tree->wildcards[i], b->tree->wildcards[i - 1]);
     return lb_index_lists(b) && lb_lists_new(b) && take_arrays(b);
@@ -178,7 +201,7 @@ static bool begin(lb_builder *b, uint32_t n, uint32_t n_candidates) {
     if (!t || !lb_vec_reserve(&b->pending, n_candidates)) return false;
     atomic_init(&t->n_owners, 1);
     t->n_routes = n;
-    t->streams = LB_NONE;
+    t->streams = t->paths = LB_NONE;
     t->best_of_prefixes = UINT64_MAX;
     t->one_label = b->plan->flavor->one_label;
     t->ties = b->plan->ties ? copy_of(b->plan->ties, n, sizeof *t->ties) : lb_alloc_array(n, sizeof *t->ties);
@@ -210,6 +233,10 @@ static void builder_init(lb_builder *b, const lb_plan *plan) {
     lb_vec_init(&b->groups, sizeof(lb_group));
     lb_vec_init(&b->forks, sizeof(lb_fork));
     lb_vec_init(&b->lengths, sizeof(uint64_t));
+    lb_vec_init(&b->counts, sizeof(uint32_t));
+    lb_vec_init(&b->keys, sizeof(uint32_t));
+    lb_vec_init(&b->firsts, sizeof(uint32_t));
+    lb_vec_init(&b->uris, sizeof(lb_uri));
 }
 
 static void builder_free(lb_builder *b) {
@@ -221,6 +248,10 @@ static void builder_free(lb_builder *b) {
     lb_vec_free(&b->groups);
     lb_vec_free(&b->forks);
     lb_vec_free(&b->lengths);
+    lb_vec_free(&b->counts);
+    lb_vec_free(&b->keys);
+    lb_vec_free(&b->firsts);
+    lb_vec_free(&b->uris);
 }
 
 lb_status lb_tree_new(lb_tree **out, const lb_route_spec *specs, uint32_t n, const lb_plan *plan, lb_error *err) {
@@ -246,6 +277,10 @@ void lb_tree_free(lb_tree *tree) {
     lb_free(tree->groups);
     lb_free(tree->forks);
     lb_free(tree->lengths);
+    lb_free(tree->counts);
+    lb_free(tree->keys);
+    lb_free(tree->firsts);
+    lb_free(tree->uris);
     lb_free(tree->wildcards);
     lb_free(tree);
 }
@@ -255,5 +290,6 @@ size_t lb_tree_memory(const lb_tree *t) {
            + t->n_candidates * sizeof *t->candidates + t->n_routes * (sizeof *t->ties + (t->ids ? sizeof *t->ids : 0))
            + (t->n_rules + 1) * sizeof *t->rules + t->n_predicates * sizeof *t->predicates
            + t->n_groups * sizeof *t->groups + t->n_forks * sizeof *t->forks + t->n_lengths * sizeof *t->lengths
+           + (t->n_counts + t->n_keys) * sizeof *t->counts + t->n_uris * (sizeof *t->uris + sizeof *t->firsts)
            + (t->wildcards ? (LB_HOST_MAX + 1) * sizeof *t->wildcards : 0);
 }

@@ -10,6 +10,7 @@ typedef struct lb_builder {
     lb_tree *tree;                  /* the table grows in place, arrays come from the vectors at the end */
     lb_vec buckets, parents, rules, predicates;         /* parents: one for each node */
     lb_vec pending, groups, forks, lengths;
+    lb_vec counts, keys, firsts, uris;                  /* hits.h */
 } lb_builder;
 
 /* What of a specification is the same for each of its hosts. */
@@ -17,6 +18,8 @@ typedef struct lb_compiled {
     const lb_route_spec *spec;
     uint32_t route, rule;
     lb_facts facts;
+    unsigned category;              /* of a flavour that reduces, and its order within one */
+    uint64_t order;
 } lb_compiled;
 
 /* A candidate on its way into its list. */
@@ -27,6 +30,9 @@ typedef struct lb_pending {
 
 /* A new node below `parent` (LB_NONE: below none); LB_NONE: out of memory. */
 uint32_t lb_builder_node(lb_builder *b, uint32_t parent);
+
+/* b->tree->paths.  False: out of memory. */
+bool lb_builder_paths(lb_builder *b);
 
 /* The node under (owner, key), made as a child of `parent` if need be; LB_NONE: out of memory. */
 uint32_t lb_builder_node_under(lb_builder *b, uint32_t owner, lb_str key, uint32_t parent);
@@ -41,6 +47,9 @@ lb_facts lb_facts_of_path(const lb_route_spec *spec);
 /* rule.c: c->rule, and what of c->facts it counts.  `host`, if it has a port, adds a condition.  False: out of
  * memory. */
 bool lb_compile_rule(lb_builder *b, lb_compiled *c, const lb_spec_host *host);
+
+/* rule.c: a rule of its path alone, a regex.  False: out of memory. */
+bool lb_compile_path_rule(lb_builder *b, const lb_route_spec *spec, uint32_t *rule);
 
 /* index.c: move candidates of long lists under the values they ask for.  False: out of memory. */
 bool lb_index_lists(lb_builder *b);

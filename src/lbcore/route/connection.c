@@ -106,13 +106,15 @@ lb_verdict lb_port_holds(const lb_predicate *p, const lb_table *pool, const lb_s
     return LB_FAILS;
 }
 
-/* The port of the Host field, else of the listener, else the scheme's own; or nothing but what was sent. */
+uint32_t lb_seen_port(const lb_seen *seen) {
+    if (seen->host_port > 0) return seen->host_port;
+    if (seen->request->port > 0) return seen->request->port;
+    return lb_equal_ignoring_case(seen->request->scheme, lb_str_of("https")) ? 443 : 80;
+}
+
 lb_verdict lb_host_port_holds(const lb_predicate *p, const lb_table *pool, const lb_seen *seen) {
     (void)pool;
-    uint32_t port = seen->host_port;
-    if (port == 0 && !p->name) port = seen->request->port;
-    if (port == 0 && !p->name) port = lb_equal_ignoring_case(seen->request->scheme, lb_str_of("https")) ? 443 : 80;
-    return port == p->value ? LB_HOLDS : LB_FAILS;
+    return (p->name ? seen->host_port : lb_seen_port(seen)) == p->value ? LB_HOLDS : LB_FAILS;
 }
 
 lb_verdict lb_scheme_holds(const lb_predicate *p, const lb_table *pool, const lb_seen *seen) {

@@ -3,6 +3,7 @@
  * Cost    O(nodes + n log n within a list); most lists hold one candidate, or are in order already.
  * Keeps   what is above a list has no lesser precedence than what is in it (a flavour's precedence sees a longer prefix
  *         before everything that may differ within a list): a walk upwards may end at the first list that answers.
+ *         Not so in Kong's flavours, where no walk goes upwards (paths.c).
  */
 #include "base/alloc.h"
 #include "route/compile.h"

@@ -9,7 +9,7 @@
  * Keeps   reads the router only; no allocation, no recursion.
  */
 #include "route/bytes.h"
-#include "route/router.h"
+#include "route/hits.h"
 
 /* ---- candidates --------------------------------------------------------------------------------------------- */
 
@@ -26,8 +26,8 @@ static lb_verdict rule_holds(const lb_tree *t, uint32_t rule, const lb_seen *see
 }
 
 static bool may_win(const lb_search *s, const lb_candidate *c) {
-    if (c->precedence != s->best.precedence) return c->precedence < s->best.precedence;
-    return c->route == LB_GROUP || s->tree->ties[c->route] < s->best.tie;
+    if (c->precedence != s->best) return c->precedence < s->best;
+    return c->route == LB_GROUP || s->tree->ties[c->route] < *s->best_tie;
 }
 
 static uint32_t id_of(const lb_tree *t, uint32_t route) { return t->ids ? t->ids[route] : route; }
@@ -51,9 +51,22 @@ static bool try_candidate(lb_search *s, const lb_candidate *c) {
     lb_verdict verdict = rule_holds(s->tree, rule, s->seen);
     if (verdict == LB_UNKNOWN) note_maybe(s, c, rule);
     if (verdict != LB_HOLDS) return false;
-    s->best = (lb_rank){c->precedence, s->tree->ties[c->route]};
+    s->best = c->precedence;
+    s->best_tie = &s->tree->ties[c->route];
     s->route = id_of(s->tree, c->route);
     return true;
+}
+
+/* Where hits decide with the rank, what comes behind may still be better; but not this, nor what comes behind it. */
+static bool is_hopeless(const lb_search *s, const lb_candidate *c) {
+    return (c->precedence & ~(LB_RANK_REDUCED | LB_RANK_BOTH)) > s->best;
+}
+
+static void try_with_hits(lb_search *s, const lb_candidate *c) {
+    lb_candidate own = *c;
+    if (lb_bit(s->dead, c->route)) return;
+    own.precedence = lb_hits_precedence(s->hits, s->tree, c, s->bucket);
+    if (own.precedence != UINT64_MAX && may_win(s, &own)) (void)try_candidate(s, &own);
 }
 
 static void scan(lb_search *s, uint32_t i, bool upwards);
@@ -125,8 +138,9 @@ static void scan(lb_search *s, uint32_t i, bool upwards) {
             i = upwards ? c->rule : LB_NONE;
             continue;
         }
-        if (!may_win(s, c)) return;
+        if (s->hits ? is_hopeless(s, c) : !may_win(s, c)) return;
         if (c->route == LB_GROUP) scan_group(s, &s->tree->groups[c->rule & ~LB_LAST]);
+        else if (s->hits) try_with_hits(s, c);
         else if (try_candidate(s, c)) return;
         i = c->rule & LB_LAST ? LB_NONE : i + 1;
     }
@@ -235,11 +249,12 @@ static void search_plain(lb_search *s, uint32_t node) {
 static void search_bucket(lb_search *s, uint32_t i) {
     const lb_tree *t = s->tree;
     const lb_bucket *bucket = &t->buckets[i];
+    s->bucket = i;
     if (bucket->has_exact) {
         uint32_t node = lb_table_find(&t->table, bucket->root, &s->path);
         if (node != LB_NONE) scan(s, t->nodes[node], false);
     }
-    if (bucket->best_prefix > s->best.precedence) return;
+    if (bucket->best_prefix > s->best) return;
     if (bucket->has_template) search_templates(s, bucket->root);
     else if (bucket->has_prefix) scan(s, t->nodes[deepest_node(s, bucket->root)], true);
     if (bucket->has_plain) search_plain(s, bucket->root);
@@ -247,7 +262,7 @@ static void search_bucket(lb_search *s, uint32_t i) {
 
 /* "*.a.b" matches one or more labels on the left, never "a.b" itself.  From the left: the longest suffix first. */
 static void search_wildcards(lb_search *s, lb_str host) {
-    for (size_t i = 0; i < host.len && s->tree->wildcards[host.len - i] <= s->best.precedence; i++) {
+    for (size_t i = 0; i < host.len && s->tree->wildcards[host.len - i] <= s->best; i++) {
         if (host.data[i] != '.') continue;
         lb_key suffix = lb_table_key(&s->tree->table, (lb_str){host.data + i + 1, host.len - i - 1});
         uint32_t bucket = lb_table_find(&s->tree->table, LB_OWNER_WILDCARDS, &suffix);
@@ -258,23 +273,25 @@ static void search_wildcards(lb_search *s, lb_str host) {
 
 /* "svc.*" matches one or more labels on the right.  From the right: the longest beginning first. */
 static void search_prefixes(lb_search *s, lb_str host) {
-    for (size_t i = host.len; i-- > 1 && s->tree->best_of_prefixes <= s->best.precedence;) {
+    for (size_t i = host.len; i-- > 1 && s->tree->best_of_prefixes <= s->best;) {
         if (host.data[i] != '.') continue;
         uint32_t bucket = child_of(s, LB_OWNER_PREFIXES, (lb_str){host.data, i});
         if (bucket != LB_NONE) search_bucket(s, bucket);
     }
 }
 
-static void search_tree(lb_search *s, lb_str host) {
+uint32_t lb_bucket_of(const lb_tree *tree, lb_str host) {
+    if (tree->n_buckets == 1 || host.len == 0 || host.len > LB_HOST_MAX) return LB_NONE;
+    lb_key name = lb_table_key(&tree->table, host);
+    return lb_table_find(&tree->table, LB_OWNER_HOSTS, &name);
+}
+
+static void search_tree(lb_search *s, lb_str host, uint32_t bucket) {
     const lb_tree *t = s->tree;
-    if (t->n_buckets > 1 && host.len > 0) {
-        lb_key name = lb_table_key(&t->table, host);
-        uint32_t bucket = lb_table_find(&t->table, LB_OWNER_HOSTS, &name);
-        if (bucket != LB_NONE) search_bucket(s, bucket);
-        if (t->wildcards) search_wildcards(s, host);
-        if (t->best_of_prefixes != UINT64_MAX) search_prefixes(s, host);
-    }
-    if (t->buckets[0].best <= s->best.precedence) search_bucket(s, 0);
+    if (bucket != LB_NONE) search_bucket(s, bucket);
+    if (t->wildcards) search_wildcards(s, host);
+    if (t->best_of_prefixes != UINT64_MAX) search_prefixes(s, host);
+    if (t->buckets[0].best <= s->best) search_bucket(s, 0);
 }
 
 static void search_streams(lb_search *s) {
@@ -282,8 +299,11 @@ static void search_streams(lb_search *s) {
     if (t->streams != LB_NONE) scan(s, t->nodes[t->buckets[t->streams].root], false);
 }
 
+static const uint64_t behind_all = UINT64_MAX;
+
 static void begin_search(const lb_router *router, lb_search *s) {
-    s->best = (lb_rank){UINT64_MAX, UINT64_MAX};
+    s->best = UINT64_MAX;
+    s->best_tie = &behind_all;
     s->route = LB_NONE;
     s->n_maybes = 0;
     s->more = false;
@@ -299,9 +319,15 @@ static bool next_tree(const lb_router *router, lb_search *s) {
     return true;
 }
 
-void lb_search_router(const lb_router *router, lb_search *search, lb_str host) {
+void lb_search_router(const lb_router *router, lb_search *search, lb_str host, uint32_t bucket) {
     begin_search(router, search);
-    do search_tree(search, host);
+    search_tree(search, host, bucket);
+    if (next_tree(router, search)) search_tree(search, host, lb_bucket_of(search->tree, host));
+}
+
+void lb_search_paths(const lb_router *router, lb_search *search) {
+    begin_search(router, search);
+    do if (search->tree->paths != LB_NONE) search_bucket(search, search->tree->paths);
     while (next_tree(router, search));
 }
 

@@ -109,6 +109,7 @@ uint32_t lb_compile_path(lb_builder *b, lb_bucket *bucket, const lb_route_spec *
     case LB_PATH_PREFIX: break;
     }
     bucket->has_prefix = true;
+    bucket->has_template |= b->plan->flavor->kong;          /* a longer prefix need not win: all must be visited */
     return node_of_segments(b, bucket->root, without_trailing_slash(spec->path));
 }
 

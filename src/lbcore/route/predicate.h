@@ -36,6 +36,9 @@ enum { LB_N_COMMON_METHODS = 9, LB_SNI_BY_SCHEME = 1, LB_SNI_STREAM_BY_SCHEME = 
 /* The bit of a common method, below 1 << LB_N_COMMON_METHODS; 0 for any other. */
 uint32_t lb_method_bit(lb_str method);
 
+/* The port that the request came for: as sent, else the listener's, else the scheme's own. */
+uint32_t lb_seen_port(const lb_seen *seen);
+
 /* Cost    method, scheme, port, sni: O(1) for one value; header and query linear in the request's header or query;
  *         lists linear in the list. */
 lb_verdict lb_predicate_holds(const lb_predicate *predicate, const lb_table *pool, const lb_seen *seen);

@@ -34,7 +34,13 @@ typedef struct lb_flavor_rules {
     bool sni_by_scheme;             /* a condition on the SNI holds where the scheme has none */
     bool stream_sni_by_scheme;
     bool port_as_sent;              /* a plain host's port must stand in the Host field */
+    bool reduces;                   /* what the request hits decides with the rank (hits.h) */
 } lb_flavor_rules;
+
+/* Bits of a precedence that every route of a flavour that reduces has set, and who goes first has not: members of the
+ * reduced list, and among these, by address or port, who has both. */
+#define LB_RANK_REDUCED (UINT64_C(1) << 53)
+#define LB_RANK_BOTH (UINT64_C(1) << 52)
 
 /* NULL: not known. */
 const lb_flavor_rules *lb_flavor_rules_of(lb_flavor flavor);

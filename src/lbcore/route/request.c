@@ -10,11 +10,13 @@
  * Rounds  the search gives the least rank that holds, and the candidates before it that hold if their patterns do, the
  *         least LB_N_MAYBES of them.  Their patterns are asked, the first of them whose patterns match is the answer;
  *         if none does, all up to the last asked are settled and, where some were left out, the search runs once more.
+ * Hits    in a flavour that reduces, each reading begins with a search for the path that is hit anywhere (hits.h),
+ *         whose patterns are asked in rounds of their own.
  * Cost    a search per round; a round settles LB_N_QUESTIONS patterns at least.
  */
 #include "route/bytes.h"
 #include "route/normalise.h"
-#include "route/router.h"
+#include "route/hits.h"
 
 /* ---- questions ---------------------------------------------------------------------------------------------- */
 
@@ -130,7 +132,8 @@ static bool add_maybe(lb_matching *m, const lb_maybe *maybe, const lb_seen *seen
 static const char *ask(lb_matching *m, const lb_search *s) {
     m->n_questions = m->n_ways = m->n_joined = 0;
     m->more = s->more;
-    for (uint32_t i = 0; i < s->n_maybes && lb_rank_less(s->maybes[i].rank, s->best); i++) {
+    lb_rank best = {s->best, *s->best_tie};
+    for (uint32_t i = 0; i < s->n_maybes && lb_rank_less(s->maybes[i].rank, best); i++) {
         if (add_maybe(m, &s->maybes[i], s->seen)) continue;
         m->more = true;
         return m->n_ways == 0 ? too_long : NULL;
@@ -153,6 +156,21 @@ static lb_match_outcome conclude(const lb_matching *m, uint32_t route, lb_answer
     return route == LB_NONE ? LB_NO_ROUTE : LB_FOUND;
 }
 
+/* In a flavour that reduces: first what path is hit, anywhere, then what wins in view of the hits. */
+static void find_best(lb_matching *m, lb_search *s) {
+    lb_hits hits;
+    s->hits = NULL;
+    if (m->hitting) {
+        lb_search_paths(m->router, s);
+        return;
+    }
+    if (m->router->flavor->reduces) {
+        lb_hits_find(&hits, m->router, s->seen, m->host, m->hit);
+        s->hits = &hits;
+    }
+    lb_search_router(m->router, s, m->host, m->bucket);
+}
+
 /* Search the path of this reading.  True: m->best is its route; false: there are questions, or *refused. */
 static bool search(lb_matching *m, const char **refused) {
     lb_maybe maybes[LB_N_MAYBES];
@@ -162,7 +180,7 @@ static bool search(lb_matching *m, const char **refused) {
     s.seen = &seen;
     s.settled = m->settled;
     s.maybes = maybes;
-    lb_search_router(m->router, &s, m->host);
+    find_best(m, &s);
     m->best = s.route;
     if (s.n_maybes == 0) return true;
     *refused = ask(m, &s);
@@ -174,6 +192,7 @@ static void read_first_again(lb_matching *m) {
     (void)lb_read_target(m->request->method, m->request->target, m->scratch, &reading);
     m->path = reading.path;
     m->second = false;
+    m->hitting = m->router->flavor->reduces;
     m->settled = nothing_settled;
 }
 
@@ -182,6 +201,12 @@ static lb_match_outcome go_on(lb_matching *m, bool known, lb_answer *answer) {
     const char *refused = NULL;
     for (;; known = false) {
         if (!known && !search(m, &refused)) break;
+        if (m->hitting) {
+            m->hit = m->best;
+            m->hitting = false;
+            m->settled = nothing_settled;
+            continue;
+        }
         if (!m->second) {
             if (m->again && m->best != m->other) return refuse(two_routes, answer);
             return conclude(m, m->best, answer);
@@ -196,12 +221,24 @@ static lb_match_outcome go_on(lb_matching *m, bool known, lb_answer *answer) {
 
 /* Rule 1: in the absolute-form "its authority replaces Host"; a Host that is none is refused all the same (RFC 9112
  * 3.2).  The scratch of the host lies behind that of the path, and is as long as both. */
-static const char *read_host_of(const lb_request *request, char *scratch, const lb_reading *reading, lb_str *host) {
+static const char *read_host_of(lb_matching *m, const lb_reading *reading) {
     bool dropped;
-    char *behind = scratch + (request->target.len - reading->authority.len);
-    const char *refused = lb_read_host(request->host, behind, host, &dropped);
-    if (refused || !reading->authority.data) return refused;
-    return lb_read_host(reading->authority, behind, host, &dropped);
+    char *behind = m->scratch + (m->request->target.len - reading->authority.len);
+    const char *refused = lb_read_host(m->request->host, behind, &m->host, &dropped);
+    if (!refused && reading->authority.data) refused = lb_read_host(reading->authority, behind, &m->host, &dropped);
+    return refused;
+}
+
+/* Most requests name a host that the table holds, and what it holds is canonical: there is nothing to read. */
+static const char *find_host(lb_matching *m, const lb_reading *reading) {
+    const lb_tree *base = m->router->base;
+    m->host = m->request->host;
+    m->bucket = reading->authority.data ? LB_NONE : lb_bucket_of(base, m->host);
+    if (m->bucket != LB_NONE) return NULL;
+    const char *refused = read_host_of(m, reading);
+    bool as_sent = m->host.data == m->request->host.data && m->host.len == m->request->host.len;
+    if (!refused && !as_sent) m->bucket = lb_bucket_of(base, m->host);
+    return refused;
 }
 
 /* The number behind the last ":" of a host that was found right; 0: there is none. */
@@ -220,7 +257,7 @@ static const char *read_request(lb_matching *m) {
     const char *refused = m->method_bit ? NULL : lb_check_method(m->request->method);
     if (!refused && m->request->n_headers > 0) refused = lb_check_fields(m->request);
     if (!refused) refused = lb_read_target(m->request->method, m->request->target, m->scratch, &reading);
-    if (!refused) refused = read_host_of(m->request, m->scratch, &reading, &m->host);
+    if (!refused) refused = find_host(m, &reading);
     if (refused) return refused;
     m->path = reading.path;
     m->query = reading.query;
@@ -235,6 +272,7 @@ lb_match_outcome lb_router_begin(const lb_router *router, const lb_request *requ
     m->request = request;
     m->scratch = scratch;
     m->settled = nothing_settled;
+    m->hitting = router->flavor->reduces;
     m->host = (lb_str){0};
     const char *refused = read_request(m);
     if (refused) return refuse(refused, answer);
@@ -260,6 +298,11 @@ lb_match_outcome lb_router_match(const lb_router *router, const lb_request *requ
 lb_match_outcome lb_router_match_stream(const lb_router *router, const lb_request *request, lb_answer *answer) {
     lb_seen seen = {.request = request, .stream = true};
     lb_search search = {.seen = &seen};
+    lb_hits hits;
+    if (router->flavor->reduces) {
+        lb_hits_find(&hits, router, &seen, (lb_str){0}, LB_NONE);
+        search.hits = &hits;
+    }
     lb_search_streams(router, &search);
     *answer = (lb_answer){.route = search.route};
     return search.route == LB_NONE ? LB_NO_ROUTE : LB_FOUND;

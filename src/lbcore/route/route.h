@@ -175,8 +175,9 @@ lb_match_outcome lb_router_match_stream(const lb_router *router, const lb_reques
  *
  * Only patterns that can still win are asked, those of the least ranks first: a candidate whose other conditions hold
  * and which would win if its patterns did.  A round asks at most LB_N_QUESTIONS; one is enough unless more candidates
- * than that are in the running.  Texts of over LB_ASKED_MAX bytes are refused, as are repeated fields and escaped query
- * values of over LB_JOINED_MAX that have to be written anew. */
+ * than that are in the running.  kong_traditional asks for paths of any host before (hits.h).  Texts of over
+ * LB_ASKED_MAX bytes are refused, as are repeated fields and escaped query values of over LB_JOINED_MAX that have to be
+ * written anew. */
 enum { LB_N_QUESTIONS = 32, LB_N_PATTERNS_MAX = 16, LB_ASKED_MAX = 8192, LB_JOINED_MAX = 1024 };
 
 typedef struct lb_question {
@@ -199,15 +200,18 @@ typedef struct lb_matching {
     char *scratch;
     lb_str path, query, host;
     uint32_t method_bit, host_port;
+    uint32_t bucket;                /* of the host, in the base's table; LB_NONE: it is not there */
     uint32_t best, other;           /* routes: the best without questions; that of the second reading */
+    uint32_t hit;                   /* a route whose path was hit (hits.h) */
+    bool hitting;                   /* that is being looked for */
     bool more, again, second;       /* candidates are left; there is a second reading; it is being read */
     uint32_t n_joined;
     char joined[LB_JOINED_MAX];
 } lb_matching;
 
 /* As lb_router_match().  *matching needs no initial value; it and all arguments must outlive the last resume. */
-lb_match_outcome lb_router_begin(const lb_router *router, const lb_request *request, char *scratch, lb_matching *matching,
-                           lb_answer *answer);
+lb_match_outcome lb_router_begin(const lb_router *router, const lb_request *request, char *scratch,
+                                 lb_matching *matching, lb_answer *answer);
 
 /* Go on after LB_NEED_REGEX. */
 lb_match_outcome lb_router_resume(lb_matching *matching, uint32_t verdicts, lb_answer *answer);

@@ -41,6 +41,7 @@ void lb_router_free(lb_router *router) {
     lb_tree_free(router->delta);
     lb_specs_free(router->specs);
     lb_free(router->dead);
+    lb_free(router->gone);
     lb_free(router);
 }
 
@@ -49,7 +50,8 @@ static size_t n_words(uint32_t n_bits) { return ((size_t)n_bits + 63) / 64; }
 size_t lb_router_memory(const lb_router *r) {
     return sizeof *r + lb_tree_memory(r->base) + (r->delta ? lb_tree_memory(r->delta) : 0)
            + (r->specs ? r->specs->n_bytes : 0)
-           + (r->dead ? n_words(r->n_ids) * sizeof *r->dead : 0);
+           + (r->dead ? n_words(r->n_ids) * sizeof *r->dead : 0)
+           + (r->gone ? r->base->n_counts * sizeof *r->gone : 0);
 }
 
 uint32_t lb_router_n_ids(const lb_router *router) { return router->n_ids; }
@@ -61,7 +63,10 @@ bool lb_router_has(const lb_router *router, uint32_t id) { return id < router->n
 static bool kill(lb_router *r, uint32_t id) {
     if (id >= r->n_ids || lb_bit(r->dead, id)) return false;
     r->dead[id / 64] |= (uint64_t)1 << id % 64;
-    r->has_tombstones |= id < r->base->n_routes;
+    if (id >= r->base->n_routes) return true;
+    r->has_tombstones = true;
+    if (r->gone)
+        for (uint32_t i = r->base->firsts[id]; i < r->base->firsts[id + 1]; i++) r->gone[r->base->keys[i]]++;
     return true;
 }
 
@@ -69,6 +74,14 @@ static bool copy_dead(lb_router *r, const lb_router *old) {
     r->dead = lb_alloc_zero(n_words(r->n_ids), sizeof *r->dead);
     if (r->dead && old->dead) memcpy(r->dead, old->dead, n_words(old->n_ids) * sizeof *r->dead);
     return r->dead != NULL;
+}
+
+static bool copy_gone(lb_router *r, const lb_router *old) {
+    uint32_t n = r->base->n_counts;
+    if (n == 0) return true;
+    r->gone = lb_alloc_zero(n, sizeof *r->gone);
+    if (r->gone && old->gone) memcpy(r->gone, old->gone, n * sizeof *r->gone);
+    return r->gone != NULL;
 }
 
 static lb_status remove_routes(lb_router *r, const lb_router *old, const uint32_t *removed, uint32_t n, lb_error *err) {
@@ -144,7 +157,7 @@ static lb_status add_specs(lb_router *r, const lb_router *old, const lb_addition
 /* Fill in what is new; *full as above. */
 static lb_status change(lb_router *r, const lb_router *old, const uint32_t *removed, uint32_t n_removed,
                         const lb_addition *added, uint32_t n_added, bool *full, lb_error *err) {
-    if (!copy_dead(r, old)) return lb_no_memory(err, "routes");
+    if (!copy_dead(r, old) || !copy_gone(r, old)) return lb_no_memory(err, "routes");
     r->has_tombstones = old->has_tombstones;
     lb_status status = remove_routes(r, old, removed, n_removed, err);
     if (status != LB_OK) return status;

@@ -53,7 +53,8 @@ enum { LB_BARE_RULES = 1 << LB_N_COMMON_METHODS };
 #define LB_OWNER_WILDCARDS (LB_NONE - 2)
 #define LB_OWNER_NAMES (LB_NONE - 3)
 #define LB_OWNER_PREFIXES (LB_NONE - 4)
-#define LB_N_NODES_MAX (INT32_MAX - 8)
+#define LB_OWNER_COUNTS (UINT32_C(1) << 30)     /* | what: hits.h */
+#define LB_N_NODES_MAX ((1 << 30) - 1)
 
 typedef struct lb_bucket {
     uint64_t best, best_prefix;     /* the least precedence in it; that of its prefixes */
@@ -92,6 +93,13 @@ typedef struct lb_candidate {
     uint32_t rule;                  /* of a link: where the list above begins; of a group: which one */
 } lb_candidate;
 
+/* The path of a route, where hits count (hits.h). */
+typedef struct lb_uri {
+    uint32_t count;                 /* where it is counted, the same for equal paths; LB_NONE: it has none */
+    uint32_t text;                  /* in the pool */
+    uint32_t is_regex;
+} lb_uri;
+
 typedef struct lb_specs lb_specs;
 
 typedef struct lb_tree {
@@ -111,6 +119,10 @@ typedef struct lb_tree {
                                        most n characters, n <= LB_HOST_MAX */
     uint64_t best_of_prefixes;      /* the least precedence of the hosts "prefix.*"; UINT64_MAX: there are none */
     uint32_t streams;               /* LB_NONE: none */
+    uint32_t paths;                 /* bucket of all paths (hits.h); LB_NONE: none */
+    uint32_t *counts, *keys, *firsts;                       /* hits.h; firsts: and one more */
+    lb_uri *uris;                   /* of each route */
+    uint32_t n_counts, n_keys, n_uris;
     bool one_label;                 /* "*.suffix" matches one label only */
     uint32_t n_buckets, n_nodes, n_candidates, n_routes, n_rules, n_predicates, n_groups, n_forks, n_lengths;
 } lb_tree;
@@ -126,6 +138,7 @@ struct lb_router {
     lb_tree *delta;                 /* NULL: none */
     lb_specs *specs;                /* what the delta was made from, in its order */
     uint64_t *dead;                 /* a bit for each id; NULL: none is */
+    uint32_t *gone;                 /* what the dead of the base take from its counts (hits.h); NULL: nothing */
     bool has_tombstones;            /* some of the dead stand in the base */
     uint32_t n_ids;
     const lb_flavor_rules *flavor;
@@ -178,21 +191,33 @@ typedef struct lb_maybe {
 
 enum { LB_N_MAYBES = LB_N_QUESTIONS };
 
+struct lb_hits;
+
 /* What a walk looks for, and what it has found. */
 typedef struct lb_search {
     const lb_tree *tree;
     lb_key path;
     const lb_seen *seen;
     const uint64_t *dead;           /* routes of the tree that do not count; may be NULL */
-    lb_rank best, settled;          /* settled: maybes up to here do not hold */
-    uint32_t route;                 /* that of `best`: its id */
+    struct lb_hits *hits;           /* that decide with the rank; NULL: none do */
+    uint32_t bucket;                /* that is searched */
+    lb_rank settled;                /* maybes up to here do not hold */
+    uint64_t best;                  /* the least precedence that holds */
+    const uint64_t *best_tie;       /* where its tie stands: read only if a precedence equals it */
+    uint32_t route;                 /* its id */
     uint32_t n_maybes;              /* the least, in order */
     bool more;                      /* there are more maybes than these */
     lb_maybe *maybes;               /* LB_N_MAYBES of them */
 } lb_search;
 
-/* The least rank that holds, and the maybes before it. */
-void lb_search_router(const lb_router *router, lb_search *search, lb_str host);
+/* The bucket of an exact host, or LB_NONE. */
+uint32_t lb_bucket_of(const lb_tree *tree, lb_str host);
+
+/* The least rank that holds, and the maybes before it.  `bucket` is that of the host in the base. */
+void lb_search_router(const lb_router *router, lb_search *search, lb_str host, uint32_t bucket);
+
+/* Likewise among all paths, of any host (hits.h). */
+void lb_search_paths(const lb_router *router, lb_search *search);
 
 /* Likewise among the routes for streams. */
 void lb_search_streams(const lb_router *router, lb_search *search);

@@ -160,6 +160,14 @@ static bool add_host_port(lb_builder *b, const lb_spec_host *host) {
     return add(b, LB_PREDICATE_host_port, as_sent, host->port);
 }
 
+bool lb_compile_path_rule(lb_builder *b, const lb_route_spec *spec, uint32_t *rule) {
+    *rule = LB_BARE_RULES + b->rules.n;
+    uint32_t *first = lb_vec_push(&b->rules);
+    if (!first) return false;
+    *first = b->predicates.n;
+    return add(b, LB_PREDICATE_path_regex, 0, spec->pattern);
+}
+
 bool lb_compile_rule(lb_builder *b, lb_compiled *c, const lb_spec_host *host) {
     uint32_t n_others, mask = mask_of_common(c->spec, &n_others);
     c->facts.n_headers = c->facts.n_query = 0;

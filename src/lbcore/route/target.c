@@ -8,6 +8,7 @@
  */
 #include "route/normalise.h"
 
+#include "hash/fold.h"
 #include "route/bytes.h"
 
 /* ---- rule 3: slashes and dot segments --------------------------------------------------------------------- */
@@ -60,13 +61,30 @@ static const char escaped_nul[] = "the path holds %00";
 
 static bool is_slash_or_dot(char c) { return c == '/' || c == '.'; }
 
+/* The high bit of each of eight bytes that is 0; all of them are below 0x80. */
+static uint64_t zeros_of(uint64_t eight) {
+    const uint64_t low = 0x7F7F7F7F7F7F7F7Fu;
+    return ~((eight + low) | low);
+}
+
+/* Eight bytes that need no rewriting: all are of a path, and with the one before them there is no "//" and no "/.". */
+static bool are_plain(const char *at) {
+    const uint8_t *is = lb_byte_classes;
+    const unsigned char *p = (const unsigned char *)at;
+    const uint64_t slashes = 0x2F2F2F2F2F2F2F2Fu, ones = 0x0101010101010101u;          /* "." | 1 is "/" */
+    int all = is[p[0]] & is[p[1]] & is[p[2]] & is[p[3]] & is[p[4]] & is[p[5]] & is[p[6]] & is[p[7]];
+    uint64_t slash_before = zeros_of(lb_read8(at - 1) ^ slashes);
+    return (all & LB_BYTE_PATH) && !(slash_before & zeros_of((lb_read8(at) | ones) ^ slashes));
+}
+
 /* The length of what needs no rewriting: up to the first byte that is not data, or the "/" or "." behind a "/". */
 static size_t plain_length(lb_str path) {
     size_t i = 1;                                           /* path.data[0] is "/" */
+    while (path.len - i >= 8 && are_plain(path.data + i)) i += 8;
+    if (path.len - i < 8 && path.len > 8 && are_plain(path.data + path.len - 8)) return path.len;
     for (; i < path.len; i++) {
         char c = path.data[i];
-        if (lb_byte_is(c, LB_BYTE_PLAIN)) continue;
-        if (!is_slash_or_dot(c) || path.data[i - 1] == '/') break;
+        if (!lb_byte_is(c, LB_BYTE_PATH) || (is_slash_or_dot(c) && path.data[i - 1] == '/')) break;
     }
     return i;
 }
@@ -94,7 +112,7 @@ static const char *rewrite(lb_str raw, size_t *plain, char *scratch, lb_reading 
                 continue;
             }
             c = (char)byte;
-        } else if (lb_byte_is(c, LB_BYTE_PLAIN) || is_slash_or_dot(c)) {
+        } else if (lb_byte_is(c, LB_BYTE_PATH)) {
             i++;
         } else {
             return bad_byte;
