@@ -170,7 +170,7 @@ async def test_a_time_out_is_one_for_kongs_checks(proxy):
         class On:
             """A router as the proxies want it."""
 
-            def match(self, method, host, target, headers, *, port, source):
+            def match(self, method, host, target, headers, *, port, scheme, source):
                 return router.match(method, host, target, headers, source=source)
 
             match_scope = staticmethod(router.match_scope)
