@@ -552,6 +552,8 @@ class Regex:
     @property
     def groups(self) -> tuple[str, ...]:
         """The names of its groups, from the left."""
+    def matches(self, text: _Text, *, whole: bool = True) -> bool:
+        """Whether it matches all of ``text``, or with ``whole=False`` its beginning."""
     def __eq__(self, other: object) -> bool: ...
     def __hash__(self) -> int: ...
 

@@ -89,6 +89,8 @@ cdef int fill(route_pool *pool, item, hosts, Patterns patterns) except -1:
     if hosts is None:
         route = <Route>item
         fill_spec(pool, route.path, route.path_type, route.hosts, route.methods)
+        if not patterns.whole and not route.stream and route.path_type == "prefix":
+            fill_kong_prefix(pool.spec)
         fill_tests(pool, route.regex, route.headers, route.query, patterns)
         if route.stream or len(route.snis) + len(route.schemes) + len(route.ports) + len(route.sources) \
                 + len(route.destinations) > 0:
@@ -100,6 +102,8 @@ cdef int fill(route_pool *pool, item, hosts, Patterns patterns) except -1:
             regex = regex_of("path", item.path)
         fill_spec(pool, same("path", checked_text("path", item.path), item.path), path_type,
                   same("hosts", texts("hosts", hosts), hosts), same("methods", texts("methods", item.methods), item.methods))
+        if not patterns.whole and path_type == "prefix":
+            fill_kong_prefix(pool.spec)
         fill_tests(pool, regex, same("headers", conditions_of("headers", item.headers), item.headers),
                    same("query", conditions_of("query", item.query), item.query), patterns)
     pool.spec += 1
@@ -121,6 +125,14 @@ cdef int fill_spec(route_pool *pool, str path, str path_type, tuple hosts, tuple
     fill_texts(pool, hosts)
     spec.methods, spec.n_methods = pool.text, <uint32_t>len(methods)
     fill_texts(pool, methods)
+    return 0
+
+
+cdef int fill_kong_prefix(lb_route_spec *spec) except -1:
+    """In Kong's orders a shorter prefix may win over a longer one, which the core's walk along elements does not see."""
+    if spec.path.len != 1:
+        raise ConfigError("path_type", "'prefix' is not of Kong's flavours; 'plain', 'exact', 'template' or 'regex'")
+    spec.path_type = LB_PATH_PLAIN      # "/", the default: what every path begins with
     return 0
 
 

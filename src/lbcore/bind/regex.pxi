@@ -52,6 +52,10 @@ cdef class Regex:
     def groups(self):
         return tuple(sorted(self.compiled.groupindex, key=self.compiled.groupindex.get))
 
+    def matches(self, text, *, whole=True):
+        """Whether it matches all of ``text``, or with ``whole=False`` its beginning."""
+        return (self.compiled.fullmatch(text) if whole else self.compiled.match(text)) is not None
+
     def __eq__(self, other):
         return isinstance(other, Regex) and (<Regex>other).pattern == self.pattern
 
