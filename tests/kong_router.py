@@ -30,7 +30,9 @@ def test_of(values):
 def path_of(path):
     if path is None:
         return {"path": "", "path_type": "plain"}
-    return {"path": path[1:], "path_type": "regex"} if path[0] == "~" else {"path": path, "path_type": "plain"}
+    return (
+        {"path": path[1:], "path_type": "regex"} if path[0] == "~" else {"path": path, "path_type": "plain"}
+    )
 
 
 def ends_of(ends):
@@ -71,7 +73,9 @@ def router_of(case, name):
 
 def headers_of(request):
     found = (request.get("headers") or {}).items()
-    return [(name, value) for name, given in found for value in (given if isinstance(given, list) else [given])]
+    return [
+        (name, value) for name, given in found for value in (given if isinstance(given, list) else [given])
+    ]
 
 
 def peer_of(request, end):

@@ -12,14 +12,46 @@ from twins import router as twin
 FLAVORS = ("gateway_api", "ingress", "kong_traditional", "kong_compatible")
 HOSTS = ("x.com", "y.x.com", "z.y.x.com", "*.x.com", "*.y.x.com", "*.com", "Q")
 KONG_HOSTS = (*HOSTS, "x.*", "y.x.*", "x.com:8080", "*.x.com:81")
-ASKED_HOSTS = (None, "", "x.com", "Y.x.com", "z.y.x.com:81", "x.com:8080", "v.x.com", "com", "q.", "u.y.x.com", "x.y.org")
+ASKED_HOSTS = (
+    None,
+    "",
+    "x.com",
+    "Y.x.com",
+    "z.y.x.com:81",
+    "x.com:8080",
+    "v.x.com",
+    "com",
+    "q.",
+    "u.y.x.com",
+    "x.y.org",
+)
 SEGMENTS = ("a", "b", "c", "ab", "a%2Fb", "%5C", "d.e", "svc")
 NOISE = ("%61", ".", "..", "", "a%2fb", "%2F..", "%5c..%2Fa", "%41", "a b", "%zz")
-REGEXES = (".*", "/a.*", "/b*/c", "/a/.*b", "/ab*.*", "/svc\\.*", "/a/b", "/.*/.*", "/(?P<who>[a-c]+)(/(?P<rest>.*))?", "/(a|b)/c")
+REGEXES = (
+    ".*",
+    "/a.*",
+    "/b*/c",
+    "/a/.*b",
+    "/ab*.*",
+    "/svc\\.*",
+    "/a/b",
+    "/.*/.*",
+    "/(?P<who>[a-c]+)(/(?P<rest>.*))?",
+    "/(a|b)/c",
+)
 TEXTS = ("1", "2", "1,2", "")
 NAMES = ("h", "H", "i", "jj")
 VALUE_REGEXES = (".*2", "1.*", ".*1.*2.*", "")
-BLOCKS = ("10.0.0.0/8", "10.1.2.3", "10.1.0.0/16", "::/0", "2001:db8::/32", "0.0.0.0/0", "2001:db8::1", "::ffff:10.1.0.0/112")
+BLOCKS = (
+    "10.0.0.0/8",
+    "10.1.2.3",
+    "10.1.0.0/16",
+    "::/0",
+    "2001:db8::/32",
+    "0.0.0.0/0",
+    "2001:db8::1",
+    "::ffff:10.1.0.0/112",
+)
 ADDRESSES = ("10.1.2.3", "10.129.0.1", "::ffff:10.1.9.9", "2001:db8::1", "192.0.2.1")
 SNIS = ("x.com", "*.x.com", "*.com", "Y.x.com")
 METHODS = ("GET", "POST", "PURGE", "get")
@@ -69,14 +101,22 @@ def route(rng: Random, flavor: str = "gateway_api") -> dict[str, Any]:
     if kong and (kind == "prefix" or rng.random() < 0.2):
         kind, path = rng.choice((("plain", ""), ("plain", path), ("prefix", "/")))
         kind, path = ("plain", "/a") if re.search(r"[^\w/.%-]", path) else (kind, path)
-    found: dict[str, Any] = {"path": path, "path_type": kind, "hosts": some(rng, KONG_HOSTS if kong else HOSTS, 2)}
+    found: dict[str, Any] = {
+        "path": path,
+        "path_type": kind,
+        "hosts": some(rng, KONG_HOSTS if kong else HOSTS, 2),
+    }
     if rng.random() < 0.3:
         found["methods"] = some(rng, METHODS, 2)
     for name in ("headers", "query"):
         if rng.random() < 0.3:
             found[name] = [(rng.choice(NAMES), test_of(rng)) for _ in range(rng.randint(1, 3))]
     if rng.random() < 0.3:
-        found |= {"snis": some(rng, SNIS, 1), "schemes": some(rng, SCHEMES, 1), "ports": some(rng, (1, 2, 3), 2)}
+        found |= {
+            "snis": some(rng, SNIS, 1),
+            "schemes": some(rng, SCHEMES, 1),
+            "ports": some(rng, (1, 2, 3), 2),
+        }
         found |= {"sources": peers(rng), "destinations": peers(rng)}
     if kind == "regex":
         found["priority"] = rng.randint(0, 2)
@@ -119,7 +159,11 @@ def request(rng: Random, routes: list[dict[str, Any]]) -> tuple[tuple[Any, ...],
     headers = [(rng.choice(NAMES), rng.choice((*TEXTS, " 1\t"))) for _ in range(rng.randint(0, 3))]
     known: dict[str, Any] = {}
     if rng.random() < 0.6:
-        known = {"scheme": rng.choice(SCHEMES), "sni": rng.choice((None, "y.x.com", "X.com.")), "port": rng.randint(1, 4)}
+        known = {
+            "scheme": rng.choice(SCHEMES),
+            "sni": rng.choice((None, "y.x.com", "X.com.")),
+            "port": rng.randint(1, 4),
+        }
     for name in ("source", "destination"):
         if rng.random() < 0.6:
             known[name] = (rng.choice(ADDRESSES), rng.randint(1, 3))
@@ -136,4 +180,6 @@ def twin_match(slow: twin.Router, positional: tuple[Any, ...], known: dict[str, 
         known.get("destination", (None, None)),
     )
     raw = [(name.encode(), value.encode()) for name, value in headers]
-    return slow.match(method.encode(), None if host is None else host.encode(), target.encode(), raw, connection)
+    return slow.match(
+        method.encode(), None if host is None else host.encode(), target.encode(), raw, connection
+    )

@@ -28,7 +28,9 @@ def router():
             r["name"],
             hosts=r["hosts"],
             path=r["path"]["value"],
-            path_type={"PathPrefix": "prefix", "Exact": "exact", "RegularExpression": "regex"}[r["path"]["type"]],
+            path_type={"PathPrefix": "prefix", "Exact": "exact", "RegularExpression": "regex"}[
+                r["path"]["type"]
+            ],
             methods=[r["method"]] if "method" in r else (),
             headers=[(h["name"], h["value"]) for h in r.get("headers", ())],
             query=[(q["name"], q["value"]) for q in r.get("query", ())],

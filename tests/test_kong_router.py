@@ -56,7 +56,7 @@ def rows(file, cases):
 
 
 def differs_by_rule(request, got):
-    """Rule 6: hosts are the same in any case.  Rule 4: a %2F is refused where reading it as "/" selects another route."""
+    """Rule 6: hosts are the same in any case.  Rule 4: a %2F is refused where "/" would select another route."""
     upper = request.get("host", "").startswith("A.")
     return upper or (got == "refused" and "%2F" in request.get("request_uri", ""))
 
@@ -70,7 +70,9 @@ def replay(file, cases):
         got = kong.answer(routers[case["id"], name], case, check["request"])
         row = (file, case["id"], i, name)
         agreed[case["subsystem"], name] += got == want
-        if (got == want) == (row in OTHER_ANSWER) and not (got != want and differs_by_rule(check["request"], got)):
+        if (got == want) == (row in OTHER_ANSWER) and not (
+            got != want and differs_by_rule(check["request"], got)
+        ):
             wrong.append((*row, got, want))
     return agreed, wrong
 
@@ -142,7 +144,13 @@ def request_of_line(line):
     found = {field[0]: field[1:] for field in fields}
     request = {
         key: found[letter]
-        for letter, key in (("c", "scheme"), ("m", "method"), ("t", "request_uri"), ("h", "host"), ("s", "sni"))
+        for letter, key in (
+            ("c", "scheme"),
+            ("m", "method"),
+            ("t", "request_uri"),
+            ("h", "host"),
+            ("s", "sni"),
+        )
         if letter in found
     }
     request["headers"] = {}

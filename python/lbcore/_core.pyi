@@ -554,12 +554,12 @@ class Regex:
         """The names of its groups, from the left."""
     def matches(self, text: _Text, *, whole: bool = True) -> bool:
         """Whether it matches all of ``text``, or with ``whole=False`` its beginning."""
-    def __eq__(self, other: object) -> bool: ...
+    def __eq__(self, value: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
 @final
 class Route:
-    """One entry of a routing table: conditions, and where its requests go.  Of each kind of condition none is no condition.
+    """One entry of a routing table: conditions, and where its requests go.  No conditions of a kind: no condition.
 
     ``hosts``: exact or ``*.suffix``; Kong's flavours also ``prefix.*`` and ``host:port``.  ``path`` begins with ``/``
     (Kong's flavours: also "" of the type "plain", no condition) and is read by ``path_type``: "prefix" by path
@@ -765,8 +765,8 @@ def dismantle(parts: list[Any], yielder: Yielder) -> list[Router]:
 class Entries:
     """Routes of a :class:`Router` that are made when they are first met.
 
-    Route ``i`` has the ``path``, ``path_type`` (a regex as text), ``methods``, ``headers`` and ``query`` of ``conditions[i]`` (text and
-    tuples, exactly as a :class:`Route` would hold them) and the ``hosts[i]``; ``make(i)`` makes it.
+    Route ``i`` has the ``path``, ``path_type`` (a regex as text), ``methods``, ``headers`` and ``query`` of
+    ``conditions[i]`` (exactly as a :class:`Route` would hold them) and the ``hosts[i]``; ``make(i)`` makes it.
     """
 
     def __new__(
@@ -848,8 +848,9 @@ class Router:
         """The route of an ASGI http or websocket scope, by its ``raw_path``, ``query_string``, ``headers``, ``scheme``
         (of a WebSocket that of its handshake), ``client`` and ``server``.
 
-        Raises :class:`BadRequest` also for a scope without ``raw_path``: what was ``%2F`` in it is ``/`` in the decoded
-        ``path``.  ``allow_decoded_path`` takes that one then, encoded again: only where nothing rests on the difference.
+        Raises :class:`BadRequest` also for a scope without ``raw_path``: what was ``%2F`` in it is ``/`` in the
+        decoded ``path``.  ``allow_decoded_path`` takes that one, encoded again: for where nothing rests on the
+        difference.
         """
 
     def match_stream(
@@ -862,7 +863,7 @@ class Router:
         destination: _Peer | None = None,
         context: Any = None,
     ) -> Match | None:
-        """The route of a connection: of those with ``stream``, by ``protocol`` (their ``schemes``), ``port`` and the rest."""
+        """The route of a connection: of those with ``stream``, by ``protocol`` (their ``schemes``), ``port`` and so on."""
 
     def explain(
         self,
@@ -877,7 +878,7 @@ class Router:
         source: _Peer | None = None,
         destination: _Peer | None = None,
     ) -> Explanation:
-        """What was considered for a request, in the order in which routes win, and the first condition that each failed.
+        """What was considered for a request, in the order in which routes win, and the first condition each failed.
 
         Slow, made for people: every route is asked.  Raises :class:`BadRequest`.
         """
@@ -900,7 +901,12 @@ class Router:
         """
 
     def changed_to(
-        self, entries: Entries, removed: Iterable[int], added: Iterable[int], *, yielder: Yielder | None = None
+        self,
+        entries: Entries,
+        removed: Iterable[int],
+        added: Iterable[int],
+        *,
+        yielder: Yielder | None = None,
     ) -> Router:
         """The table of ``entries``, as :meth:`changed`: without what stands in the places ``removed`` of this table and
         with what stands in the places ``added`` of ``entries``; all others are the same, in the same order."""

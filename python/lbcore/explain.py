@@ -123,7 +123,15 @@ def _ingress(route: Route, host: Host) -> Rank:
 
 def _criteria(route: Route) -> list[bool]:
     """Kong's kinds, the one that counts most first."""
-    kinds = (route.hosts, route.headers, route.path, route.methods, route.snis, route.sources, route.destinations)
+    kinds = (
+        route.hosts,
+        route.headers,
+        route.path,
+        route.methods,
+        route.snis,
+        route.sources,
+        route.destinations,
+    )
     return [bool(kind) for kind in kinds]
 
 
@@ -181,7 +189,7 @@ class _Candidate(NamedTuple):
     """A host of a route, in its place in the order."""
 
     rank: Rank
-    index: int
+    place: int
     route: Route
     host: Host
 
@@ -234,7 +242,7 @@ class _Prober:
     """Asks the core about single conditions of one request."""
 
     def __init__(self, router: Router, request: tuple[Any, ...], connection: dict[str, Any]) -> None:
-        self._flavor = router.flavor
+        self._flavor: Any = router.flavor
         self._request = request
         self._connection = connection
         self._any: dict[str, Any] = (
@@ -311,7 +319,8 @@ def explain(
     match = router.match(*request, **connection)
     prober = _Prober(router, request, connection)
     considered = tuple(
-        Considered(one.route, one.host.text, prober.failed(one.route, one.host.text)) for one in _candidates(router)
+        Considered(one.route, one.host.text, prober.failed(one.route, one.host.text))
+        for one in _candidates(router)
     )
     return Explanation(match, considered)
 
@@ -371,7 +380,9 @@ def _path_key(route: Route) -> str:
     if route.path_type == "prefix":
         return route.path.removesuffix("/")
     if route.path_type == "template":
-        return "/".join("{...}" if p.endswith("...}") else "{}" if _is_parameter(p) else p for p in route.path.split("/"))
+        return "/".join(
+            "{...}" if p.endswith("...}") else "{}" if _is_parameter(p) else p for p in route.path.split("/")
+        )
     return route.path
 
 
@@ -424,12 +435,16 @@ def _list_covers(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
 
 def _conditions_cover(a: tuple[tuple[str, Any], ...], b: tuple[tuple[str, Any], ...], *, fold: bool) -> bool:
     others = _counted(b, fold)
-    return all(name in others and _test_covers(test, others[name]) for name, test in _counted(a, fold).items())
+    return all(
+        name in others and _test_covers(test, others[name]) for name, test in _counted(a, fold).items()
+    )
 
 
 def _values(test: Any) -> frozenset[str] | None:
     """The values that it allows; None: it is another test."""
-    return frozenset([test]) if isinstance(test, str) else frozenset(test) if isinstance(test, tuple) else None
+    return (
+        frozenset([test]) if isinstance(test, str) else frozenset(test) if isinstance(test, tuple) else None
+    )
 
 
 def _test_covers(a: Any, b: Any) -> bool:
@@ -463,7 +478,7 @@ def _undecided(ordered: list[_Candidate], flavor: str) -> Iterator[Conflict]:
         groups[one.rank, one.host[1:], one.route.path_type, path].append(one)
     for group in groups.values():
         for first, second in combinations(group, 2):
-            if first.index != second.index and _can_meet(first.route, second.route, flavor):
+            if first.place != second.place and _can_meet(first.route, second.route, flavor):
                 yield Conflict("order", second.route, first.route, second.host.text)
 
 
@@ -475,7 +490,12 @@ def _can_meet(a: Route, b: Route, flavor: str) -> bool:
         mine, others = set(getattr(a, name)), set(getattr(b, name))
         if mine and others and not mine & others:
             return False
-    if a.snis and b.snis and not any("*" in sni for sni in (*a.snis, *b.snis)) and not set(a.snis) & set(b.snis):
+    if (
+        a.snis
+        and b.snis
+        and not any("*" in sni for sni in (*a.snis, *b.snis))
+        and not set(a.snis) & set(b.snis)
+    ):
         return False
     pairs = ((a.headers, b.headers, True), (a.query, b.query, False))
     return all(_conditions_meet(_counted(x, fold), _counted(y, fold), flavor) for x, y, fold in pairs)

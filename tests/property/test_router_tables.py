@@ -79,7 +79,9 @@ def test_what_never_wins_never_wins(flavor, seed):
     kind = "plain" if flavor.startswith("kong") else "prefix"
     for one in given:  # more of them are in each other's way
         if rng.random() < 0.7:
-            one["path"], one["path_type"] = rng.choice((("/a", kind), ("/a/b", "exact"), ("/a", "plain"), ("/", "prefix")))
+            one["path"], one["path_type"] = rng.choice(
+                (("/a", kind), ("/a/b", "exact"), ("/a", "plain"), ("/", "prefix"))
+            )
             one["hosts"] = one["hosts"][:1] if rng.random() < 0.5 else []
     router = lbcore.Router([tables.core_route(f"r{i}", one) for i, one in enumerate(given)], flavor)
     found = router.conflicts()
@@ -128,7 +130,10 @@ def test_changes_lead_where_a_new_table_is(flavor, seed):
             positional, known = tables.request(rng, given)
             got, match = outcome(changed, positional, known)
             want, twin_match = outcome(fresh, positional, known)
-            assert (got, match and match.route) == (want, twin_match and twin_match.route), (positional, known)
+            assert (got, match and match.route) == (want, twin_match and twin_match.route), (
+                positional,
+                known,
+            )
     for router, routes in zip(routers, versions, strict=True):
         assert router.routes == tuple(routes)  # none was touched by what came after
 

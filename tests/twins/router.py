@@ -1,7 +1,7 @@
 """The router as a scan of the list: every route is asked, the best that matches answers.
 
-The twin of ``src/lbcore/route`` and of its binding, flavour ``gateway_api``.  Patterns are those of ``re``; the tests keep
-to what means the same in RE2.
+The twin of ``src/lbcore/route`` and of its binding, flavour ``gateway_api``.  Patterns are those of ``re``; the tests
+keep to what means the same in RE2.
 """
 
 from __future__ import annotations
@@ -174,12 +174,18 @@ def connection_matches(route: Route, connection: Connection) -> bool:
 
 
 def predicates_hold(
-    route: Route, method: bytes, headers: dict[bytes, bytes], query: dict[bytes, bytes], connection: Connection
+    route: Route,
+    method: bytes,
+    headers: dict[bytes, bytes],
+    query: dict[bytes, bytes],
+    connection: Connection,
 ) -> bool:
     """Method, headers, query and connection, all of them."""
     return (
         (not route.methods or method in route.methods)
-        and all(value_holds(t, headers.get(n)) for n, t in first_of_each_name(route.headers, fold=True).items())
+        and all(
+            value_holds(t, headers.get(n)) for n, t in first_of_each_name(route.headers, fold=True).items()
+        )
         and all(value_holds(t, query.get(n)) for n, t in first_of_each_name(route.query, fold=False).items())
         and connection_matches(route, connection)
     )

@@ -17,6 +17,7 @@ from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from lbcore cimport *
+from lbcore_route cimport *
 
 import _thread
 import atexit

@@ -7,7 +7,7 @@ cdef enum:
 cdef object re2 = None                  # the module, once a pattern was met
 cdef object re2_options = None
 
-PYTHON_FLAGS = {2: "i", 8: "m", 16: "s", 32: ""}        # of the module re, which only patterns of it need: UNICODE is 32
+cdef dict PYTHON_FLAGS = {2: "i", 8: "m", 16: "s", 32: ""}        # of the module re, which only patterns of it need: UNICODE is 32
 
 
 cdef int load_re2() except -1:

@@ -1,6 +1,6 @@
 # Route: conditions and destinations, as data.
 
-PATH_TYPES = ("prefix", "exact", "template", "plain", "regex")
+cdef tuple PATH_TYPES = ("prefix", "exact", "template", "plain", "regex")
 
 
 @cython.final

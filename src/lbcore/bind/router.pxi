@@ -3,19 +3,20 @@
 #     Router --made--> [route, None, route, ...]     by number; None: nobody has met it yet
 #            --order-> [0, 2, 5, ...]                 number by place among equals; none: a number is its place
 #
-# The versions that `changed` makes share `made`, which grows: the numbers of a version are its own, and below n_ids.
+# The versions that `changed` makes share `made`, which grows; each has the numbers below its n_ids.
 
 cdef enum:
     STACK = 2048                        # a request's scratch up to this size needs no allocation
+    SLICE = 256                         # routes that are copied at once
 
 cdef extern from "Python.h":
     PyObject *item_at "PyList_GET_ITEM"(PyObject *items, Py_ssize_t i)
 
-FLAVORS = {"gateway_api": LB_FLAVOR_GATEWAY_API, "ingress": LB_FLAVOR_INGRESS,
-           "kong_traditional": LB_FLAVOR_KONG_TRADITIONAL, "kong_compatible": LB_FLAVOR_KONG_COMPATIBLE}
-BLANK = object()                        # instead of routes: they come later
-HTTP_SCHEMES = {"ws": "http", "wss": "https"}        # what a WebSocket's handshake comes by
-SAFE = "/!$&'()*+,;=:@~"                # what stays as it is where a path is encoded (RFC 3986 3.3)
+cdef dict FLAVORS = {"gateway_api": LB_FLAVOR_GATEWAY_API, "ingress": LB_FLAVOR_INGRESS,
+                     "kong_traditional": LB_FLAVOR_KONG_TRADITIONAL, "kong_compatible": LB_FLAVOR_KONG_COMPATIBLE}
+cdef object BLANK = object()                        # instead of routes: they come later
+cdef dict HTTP_SCHEMES = {"ws": "http", "wss": "https"}        # what a WebSocket's handshake comes by
+cdef str SAFE = "/!$&'()*+,;=:@~"                # what stays as it is where a path is encoded (RFC 3986 3.3)
 
 
 @cython.final
@@ -302,18 +303,27 @@ cdef class Router:
         if self.may_patch(new, len(places)):
             self.patch(new, gone, places, conditions, hosts, yielder)
         if new.ptr:
-            new.made = self.made if len(self.made) == n_ids else untracked_slice(self.made, n_ids)
+            if entries is None:
+                new.made = self.shared_list(n_ids)
+            else:
+                new.made = copied(self.made, n_ids, yielder)
+                for i in gone:
+                    new.made[self.number(i)] = None
             new.made.extend(conditions if hosts is None else [None] * len(places))
             return new
         return self.rebuilt(new, conditions, hosts, entries, yielder)
 
+    cdef list shared_list(self, uint32_t n_ids):
+        """``made``, if no other version went on with it; all of it is made, so nobody writes but at its end."""
+        return self.made if len(self.made) == n_ids else self.made[:n_ids]
+
     cdef bint may_patch(self, Router new, Py_ssize_t n_added) noexcept:
-        """A change costs what was changed before, a table of one's own what all routes cost: every sqrt(2n) changes the
-        sum is least.  And no more than as many numbers as routes are dead ones."""
+        """A change costs what was changed since the last table of one's own, and that costs what all routes cost: the
+        sum is least with one every sqrt(2n) changes.  Until then what was removed is kept, too."""
         cdef uint64_t n_changed = lb_router_n_changed(self.ptr) + <uint64_t>n_added
-        cdef uint64_t n_ids = lb_router_n_ids(self.ptr) + <uint64_t>n_added
-        return (n_changed <= LB_DELTA_MAX and (n_changed <= 64 or n_changed * n_changed <= 2 * <uint64_t>new.n)
-                and n_ids <= 2 * <uint64_t>new.n + LB_DELTA_MAX)
+        cdef uint64_t n_dead = lb_router_n_ids(self.ptr) + <uint64_t>n_added - <uint64_t>new.n
+        cdef uint64_t most = max(n_changed, n_dead)
+        return most <= LB_DELTA_MAX and (most <= 64 or most * most <= 2 * <uint64_t>new.n)
 
     cdef int patch(self, Router new, list gone, list places, list conditions, list hosts, Yielder yielder) except -1:
         """The core's router with a delta; none if there is no room for it."""
@@ -459,11 +469,14 @@ cdef lb_header *header_array(headers) except NULL:
 
 # ---- changes ----------------------------------------------------------------------------------------------------
 
-cdef list untracked_slice(list made, uint32_t n):
-    """A list of one's own, where another version went on with the shared one."""
-    cdef list mine = made[:n]
-    if not PyObject_GC_IsTracked(made):
-        PyObject_GC_UnTrack(mine)
+cdef list copied(list made, uint32_t n, Yielder yielder):
+    """A list of one's own of routes that are made when they are met."""
+    cdef list mine = []
+    cdef Py_ssize_t i
+    PyObject_GC_UnTrack(mine)
+    for i in range(0, n, SLICE):
+        mine.extend(made[i:min(i + SLICE, <Py_ssize_t>n)])
+        yielder.step()
     return mine
 
 
