@@ -23,9 +23,6 @@ _Health = Health | Literal["passive"] | None
 _State = Literal["healthy", "unhealthy", "ejected", "held", "draining", "disabled", "removed"]
 _PathType = Literal["prefix", "exact", "template", "plain", "regex"]
 _Flavor = Literal["gateway_api", "ingress", "kong_traditional", "kong_compatible"]
-_Test = str | tuple[str, ...] | bool | Regex
-_GivenTest = str | Sequence[str] | bool | Regex | Pattern[str]
-_Conditions = Mapping[str, _GivenTest] | Iterable[tuple[str, _GivenTest]]
 _BlockAndPort = tuple[str | None, int | None]
 _Peer = _Text | Sequence[Any]
 
@@ -557,6 +554,10 @@ class Regex:
     def __eq__(self, value: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
+_Test = str | tuple[str, ...] | bool | Regex
+_GivenTest = str | Sequence[str] | bool | Regex | Pattern[str]
+_Conditions = Mapping[str, _GivenTest] | Iterable[tuple[str, _GivenTest]]
+
 @final
 class Route:
     """One entry of a routing table: conditions, and where its requests go.  No conditions of a kind: no condition.
@@ -863,7 +864,7 @@ class Router:
         destination: _Peer | None = None,
         context: Any = None,
     ) -> Match | None:
-        """The route of a connection: of those with ``stream``, by ``protocol`` (their ``schemes``), ``port`` and so on."""
+        """The route of a connection, of those with ``stream``.  ``protocol`` is what their ``schemes`` speak of."""
 
     def explain(
         self,

@@ -117,7 +117,8 @@ cdef extern from "lbcore.h" nogil:
     size_t lb_router_memory(const lb_router *router)
 
     size_t lb_scratch_size(const lb_request *request)
-    lb_match_outcome lb_router_match(const lb_router *router, const lb_request *request, char *scratch, lb_answer *answer)
+    lb_match_outcome lb_router_match(const lb_router *router, const lb_request *request, char *scratch,
+                                     lb_answer *answer)
     lb_match_outcome lb_router_match_stream(const lb_router *router, const lb_request *request, lb_answer *answer)
 
     ctypedef struct lb_question:

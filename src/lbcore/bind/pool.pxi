@@ -18,7 +18,7 @@ cdef struct route_pool:                 # the arrays; the cursors move while the
 
 
 cdef int pool_new(route_pool *pool, name, list conditions, list hosts, Patterns patterns, Yielder yielder) except -1:
-    """Views of all text, a pause now and then.  ``name``: what errors call the list; ``hosts`` None: these are Routes."""
+    """Views of all text, a pause now and then.  ``name``: what errors call the list; no ``hosts``: of Routes."""
     cdef route_counts n
     cdef Py_ssize_t i
     memset(&n, 0, sizeof(route_counts))
@@ -101,7 +101,8 @@ cdef int fill(route_pool *pool, item, hosts, Patterns patterns) except -1:
         if path_type == "regex":
             regex = regex_of("path", item.path)
         fill_spec(pool, same("path", checked_text("path", item.path), item.path), path_type,
-                  same("hosts", texts("hosts", hosts), hosts), same("methods", texts("methods", item.methods), item.methods))
+                  same("hosts", texts("hosts", hosts), hosts),
+                  same("methods", texts("methods", item.methods), item.methods))
         if not patterns.whole and path_type == "prefix":
             fill_kong_prefix(pool.spec)
         fill_tests(pool, regex, same("headers", conditions_of("headers", item.headers), item.headers),
@@ -129,7 +130,7 @@ cdef int fill_spec(route_pool *pool, str path, str path_type, tuple hosts, tuple
 
 
 cdef int fill_kong_prefix(lb_route_spec *spec) except -1:
-    """In Kong's orders a shorter prefix may win over a longer one, which the core's walk along elements does not see."""
+    """In Kong's orders a shorter prefix may win over a longer one: the core's walk along elements does not see it."""
     if spec.path.len != 1:
         raise ConfigError("path_type", "'prefix' is not of Kong's flavours; 'plain', 'exact', 'template' or 'regex'")
     spec.path_type = LB_PATH_PLAIN      # "/", the default: what every path begins with

@@ -7,7 +7,8 @@ cdef enum:
 cdef object re2 = None                  # the module, once a pattern was met
 cdef object re2_options = None
 
-cdef dict PYTHON_FLAGS = {2: "i", 8: "m", 16: "s", 32: ""}        # of the module re, which only patterns of it need: UNICODE is 32
+# Of the module re, which only its patterns need: IGNORECASE, MULTILINE, DOTALL, and UNICODE, which RE2 always is.
+cdef dict PYTHON_FLAGS = {2: "i", 8: "m", 16: "s", 32: ""}
 
 
 cdef int load_re2() except -1:
@@ -93,7 +94,7 @@ cdef object translated(field, pattern):
         known |= flag
         flags += letter if pattern.flags & flag else ""
     if not isinstance(pattern.pattern, str) or pattern.flags & ~known:
-        raise ConfigError(field, f"{shown(pattern)}: RE2 takes a str, and of the flags IGNORECASE, MULTILINE and DOTALL")
+        raise ConfigError(field, f"{shown(pattern)}: RE2 takes a str; and IGNORECASE, MULTILINE and DOTALL as flags")
     return f"(?{flags}){pattern.pattern}" if flags else pattern.pattern
 
 

@@ -149,8 +149,8 @@ cdef object test_of(place, value):
     if isinstance(value, Regex) or is_python_pattern(value):
         return regex_of(f"{place}.value", value)
     if not isinstance(value, str):
-        raise ConfigError(f"{place}.value", f"{shown(value)} is not a str, a list of them, True (there), False (not there) "
-                                            "or a Regex")
+        raise ConfigError(f"{place}.value", f"{shown(value)} is not a str, a list of them, True (there), False "
+                                            "(not there) or a Regex")
     return value_of(f"{place}.value", value)
 
 

@@ -273,8 +273,8 @@ cdef class Router:
         """The table of ``entries``, which differs in the places ``removed`` of this and ``added`` of ``entries``."""
         cdef list gone = sorted(removed), new = sorted(added)
         if len(entries.conditions) != self.n - len(gone) + len(new):
-            raise ConfigError("entries", f"{len(entries.conditions)} of them; {self.n} less {len(gone)} and {len(new)} more "
-                                         "are not as many")
+            raise ConfigError("entries", f"{len(entries.conditions)} of them; {self.n} less {len(gone)} and {len(new)} "
+                                         "more are not as many")
         conditions = [entries.conditions[i] for i in new]
         hosts = [entries.hosts[i] for i in new]
         return self.successor(gone, stands_before(gone, new), conditions, hosts, entries,
