@@ -221,7 +221,11 @@ cdef class Router:
             if outcome == LB_NO_ROUTE:
                 return None
             match = match_of(self.route(answer.route), method, host, target, request, &answer)
-            match.whole, match.source, match.context = self.whole, source, context
+            match.whole = self.whole
+            if source is not None:
+                match.source = source
+            if context is not None:
+                match.context = context
             if match.route.key is not None:
                 match.headers = headers
             return match
@@ -387,11 +391,18 @@ cdef class Router:
 
 # ---- requests ---------------------------------------------------------------------------------------------------
 
-cdef object connection_of(lb_request *request, port, scheme, sni, source, destination):
-    """Fill in what is known of the connection; returns the client's address.  All but the rest is written."""
+cdef inline void forget_connection(lb_request *request) noexcept:
+    """Nothing is known of the connection."""
     request.scheme.data, request.scheme.len = NULL, 0
     request.sni.data, request.sni.len = NULL, 0
-    request.port = 0
+    request.source.data, request.source.len = NULL, 0
+    request.destination.data, request.destination.len = NULL, 0
+    request.port = request.source_port = request.destination_port = 0
+
+
+cdef object connection_of(lb_request *request, port, scheme, sni, source, destination):
+    """Fill in what is known of the connection; returns the client's address."""
+    forget_connection(request)
     if port is not None:
         request.port = port_of("port", port)
     if scheme is not None:
@@ -402,9 +413,8 @@ cdef object connection_of(lb_request *request, port, scheme, sni, source, destin
     return peer_of("source", source, &request.source, &request.source_port)
 
 
-cdef inline object peer_of(name, peer, lb_str *text, uint16_t *port):
+cdef object peer_of(name, peer, lb_str *text, uint16_t *port):
     """An address, or (address, port, ...) as sockets and ASGI have it; returns the address."""
-    text.data, text.len, port[0] = NULL, 0, 0
     if peer is None:
         return None
     if isinstance(peer, (tuple, list)):
