@@ -461,7 +461,10 @@ cdef Match match_of(Route route, method, host, target, lb_request *request, lb_a
 
 
 cdef lb_header *header_array(headers) except NULL:
-    """Views of (name, value) pairs, valid as long as ``headers`` lives.  The caller frees the array."""
+    """Views of (name, value) pairs, valid as long as ``headers`` lives.  The caller frees the array.
+
+    All of them, not only those that routes ask about: any that breaks the grammar refuses the request.
+    """
     cdef lb_header *array = <lb_header *>lb_alloc_array(len(headers), sizeof(lb_header))
     cdef Py_ssize_t i = 0
     if not array:
