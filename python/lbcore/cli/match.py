@@ -80,7 +80,8 @@ def _explain(as_json: bool, told: Explanation) -> int:
         rows = [{"rule": one.route.name, "host": one.host, "failed": one.failed} for one in told.considered]
         say_json({"outcome": "none" if told.match is None else "route", "considered": rows})
     else:
-        say(str(told))
+        for line in str(told).splitlines():
+            say(line)
     return 0 if told.match is not None else 1
 
 
