@@ -103,7 +103,7 @@ install = $(PY) tools/requirements.py $(1) >$(VENV)/requirements.txt && \
 	$(PY) -m pip install -q -r $(VENV)/requirements.txt
 
 $(VENV)/test.stamp: $(VENV)/made.stamp pyproject.toml
-	$(call install,build test extra:proxy extra:config extra:dns extra:grpc)
+	$(call install,build test extra:proxy extra:config extra:regex extra:dns extra:grpc)
 	@touch $@
 
 $(VENV)/lbcore.stamp: $(VENV)/test.stamp $(SOURCES)

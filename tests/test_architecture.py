@@ -29,7 +29,9 @@ C_ARROWS = {
 }
 PYTHON_ARROWS = {
     "errors": set(),
-    "_core": {"errors", "options", "healthrules"},  # options: what a plain word stands for, made when asked
+    # options: what a plain word stands for, made when asked; explain: what people ask a table, in Python
+    "_core": {"errors", "options", "healthrules", "explain"},
+    "explain": {"_core"},
     "_checked": {"errors"},  # what settings are checked by
     # What an upstream can be told; _core is handed them and asks their attributes.
     "options": {"_checked", "errors"},

@@ -152,6 +152,13 @@ def test_match(lb):
     )
 
 
+def test_match_explains(lb):
+    code, out, _ = lb("match", "-f", CANARY, "GET", "http://shop.example/a", "--explain")
+    assert (code, out.splitlines()[0]) == (0, "default/canary/0")
+    told = json.loads(lb("match", "--json", "--explain", "-f", CANARY, "GET", "http://shop.example/a")[1])
+    assert told["considered"][0] == {"rule": "default/canary/0", "host": None, "failed": None}
+
+
 def test_match_no_route_refused_and_wrong_usage(lb, tmp_path):
     file = tmp_path / "s.yaml"
     file.write_text(

@@ -102,9 +102,6 @@ def test_an_option_of_another_kind_is_refused(field):
 def test_methods_that_are_not_there_yet_say_so():
     for call in (
         lambda: lbcore.Target("a", scheme="https"),
-        lambda: lbcore.Route("r", path_type="regex"),
-        lambda: lbcore.Router([], "ingress"),
-        lambda: lbcore.Router([]).match("GET", "a", "/", sni="a"),
     ):
         with pytest.raises(lbcore.LbcoreError, match="not available yet"):
             call()

@@ -5,11 +5,13 @@ What the engine cannot do yet raises :class:`LbcoreError` ("... is not available
 """
 
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
+from re import Pattern
 from types import TracebackType
 from typing import Any, Generic, Literal, Never, Self, TypeVar, final, overload
 
 from lbcore.affinity import Affinity
 from lbcore.errors import NoTarget
+from lbcore.explain import Conflict, Explanation
 from lbcore.filters import Filter, Programs, Retry, Timeouts
 from lbcore.healthrules import Health
 from lbcore.keys import KeySource
@@ -21,7 +23,10 @@ _Text = str | bytes
 _Headers = Mapping[str, str] | Iterable[tuple[_Text, _Text]]
 _Health = Health | Literal["passive"] | None
 _State = Literal["healthy", "unhealthy", "ejected", "held", "draining", "disabled", "removed"]
-_PathType = Literal["exact", "prefix"]
+_PathType = Literal["prefix", "exact", "template", "plain", "regex"]
+_Flavor = Literal["gateway_api", "ingress", "kong_traditional", "kong_compatible"]
+_BlockAndPort = tuple[str | None, int | None]
+_Peer = _Text | Sequence[Any]
 
 core_version: str
 
@@ -572,14 +577,49 @@ class Split:
         """
 
 @final
+class Regex:
+    """A regular expression in RE2's syntax: what runs in time linear in the text, so no look-around and no references
+    back.  Needs ``pip install "lbcore[regex]"``.
+
+    Raises :class:`ConfigError`, which says what RE2 does not know and at which character.  Equal if the text is.
+    """
+
+    def __new__(cls, pattern: str) -> Self: ...
+    @property
+    def pattern(self) -> str: ...
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The names of its groups, from the left."""
+    def matches(self, text: _Text, *, whole: bool = True) -> bool:
+        """Whether it matches all of ``text``, or with ``whole=False`` its beginning."""
+    def __eq__(self, value: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+_Test = str | tuple[str, ...] | bool | Regex
+_GivenTest = str | Sequence[str] | bool | Regex | Pattern[str]
+_Conditions = Mapping[str, _GivenTest] | Iterable[tuple[str, _GivenTest]]
+
+@final
 class Route:
-    """One entry of a routing table: conditions, and where its requests go.
+    """One entry of a routing table: conditions, and where its requests go.  No conditions of a kind: no condition.
 
-    ``key``: where the key of a request comes from (:class:`KeySource`), for keyed policies and splits by key.
+    ``hosts``: exact or ``*.suffix``; Kong's flavours also ``prefix.*`` and ``host:port``.  ``path`` begins with ``/``
+    (Kong's flavours: also "" of the type "plain", no condition) and is read by ``path_type``: "prefix" by path
+    element, "exact", "plain" a beginning byte for byte, "template" with ``{name}`` for a segment and ``{name...}`` for
+    the rest, "regex" RE2's syntax (text, a :class:`Regex` or what ``re.compile`` returns), for the whole path (Kong's
+    flavours: from its beginning).
 
-    ``hosts``: exact or ``*.suffix``; none means every host.  ``path`` begins with ``/``; ``path_type`` "prefix" matches
-    by path element.  ``headers`` and ``query`` are (name, value) pairs that must all be equal.  ``backends``: backends,
-    or a :class:`Split` that several routes share.  ``data`` is yours.  Raises :class:`ConfigError`.
+    ``headers`` and ``query``: pairs (or a mapping) of a name and what it is: text; a list of texts, any of them; True,
+    there; False, not there; a :class:`Regex` for the whole value (Kong's flavours: anywhere in it).  All must hold; of
+    several with one name the first counts.
+
+    Of the connection: ``snis`` (exact or ``*.suffix``), ``schemes``, ``ports`` of the listener, ``sources`` and
+    ``destinations`` (an address, a block such as ``10.0.0.0/8``, or a pair of one and a port, either of which may be
+    None); of each list one must hold.  ``stream``: for :meth:`Router.match_stream` alone; it has no other conditions.
+
+    ``priority``: of a regex in Kong's flavours, 0..4294967295, the greater first.  ``key``: where the key of a request
+    comes from (:class:`KeySource`).  ``backends``: backends, or a :class:`Split` that several routes share.  ``data``
+    is yours.  Raises :class:`ConfigError` with the field, such as ``headers[0].value``.
 
     ``filters``, ``timeouts`` and ``retry`` (``lbcore.filters``) say what is done with a request; routes that are one
     rule share a :class:`Programs`.  A match gives them; the adapters act by them.
@@ -590,11 +630,18 @@ class Route:
         name: str,
         *,
         hosts: Iterable[str] = (),
-        path: str = "/",
+        path: str | Regex | Pattern[str] = "/",
         path_type: _PathType = "prefix",
         methods: Iterable[str] = (),
-        headers: Iterable[tuple[str, str]] = (),
-        query: Iterable[tuple[str, str]] = (),
+        headers: _Conditions = (),
+        query: _Conditions = (),
+        snis: Iterable[str] = (),
+        schemes: Iterable[str] = (),
+        ports: int | Iterable[int] = (),
+        sources: Iterable[str | _BlockAndPort] = (),
+        destinations: Iterable[str | _BlockAndPort] = (),
+        priority: int = 0,
+        stream: bool = False,
         backends: Iterable[Backend | Upstream] | Split = (),
         filters: Iterable[Filter] | Programs = (),
         timeouts: Timeouts | None = None,
@@ -613,9 +660,23 @@ class Route:
     @property
     def methods(self) -> tuple[str, ...]: ...
     @property
-    def headers(self) -> tuple[tuple[str, str], ...]: ...
+    def headers(self) -> tuple[tuple[str, _Test], ...]: ...
     @property
-    def query(self) -> tuple[tuple[str, str], ...]: ...
+    def query(self) -> tuple[tuple[str, _Test], ...]: ...
+    @property
+    def snis(self) -> tuple[str, ...]: ...
+    @property
+    def schemes(self) -> tuple[str, ...]: ...
+    @property
+    def ports(self) -> tuple[int, ...]: ...
+    @property
+    def sources(self) -> tuple[_BlockAndPort, ...]: ...
+    @property
+    def destinations(self) -> tuple[_BlockAndPort, ...]: ...
+    @property
+    def priority(self) -> int: ...
+    @property
+    def stream(self) -> bool: ...
     @property
     def backends(self) -> tuple[Backend, ...]: ...
     @property
@@ -670,7 +731,9 @@ class Match:
     def target(self) -> str:
         """``path`` with the request's query, as it goes on the request line."""
     @property
-    def params(self) -> dict[str, str]: ...
+    def params(self) -> dict[str, str]:
+        """What the names of a template, or of a regex's groups, stand for in ``path``: as it stands there, with its
+        percent-encoding.  Made when it is asked for; {} for other paths."""
     @property
     def key(self) -> _Key | None:
         """What the route's ``key=`` gives, computed when it is asked for; None where it has none."""
@@ -679,7 +742,10 @@ class Match:
         """The request's query as it came, without the "?"; None where there was none."""
     @property
     def source(self) -> str | None:
-        """The client's address, as ``source=`` of the match said; only for routes with a ``key`` or filters."""
+        """The client's address, as ``source=`` of the match said."""
+    @property
+    def context(self) -> Any:
+        """What ``context=`` of the match was: yours."""
     @property
     def authority(self) -> str | None:
         """The Host that the client asked for, with its port; None: none was sent."""
@@ -786,8 +852,8 @@ def dismantle(parts: list[Any], yielder: Yielder) -> list[Router]:
 class Entries:
     """Routes of a :class:`Router` that are made when they are first met.
 
-    Route ``i`` has the ``path``, ``path_type``, ``methods``, ``headers`` and ``query`` of ``conditions[i]`` (text and
-    tuples, exactly as a :class:`Route` would hold them) and the ``hosts[i]``; ``make(i)`` makes it.
+    Route ``i`` has the ``path``, ``path_type`` (a regex as text), ``methods``, ``headers`` and ``query`` of
+    ``conditions[i]`` (exactly as a :class:`Route` would hold them) and the ``hosts[i]``; ``make(i)`` makes it.
     """
 
     def __new__(
@@ -798,14 +864,15 @@ class Entries:
 class Router:
     """An immutable routing table.
 
-    Order of precedence (``flavor="gateway_api"``): hostname, path, method, headers, query, then the order given.
-    Raises :class:`ConfigError`.  Cost of a match follows the request's length, not the number of routes.
+    ``flavor`` says who wins.  "gateway_api": hostname, path, method, headers, query, then the order given.
+    "ingress": exact host, longest path.  "kong_traditional" and "kong_compatible": Kong's two routers; ties go by the
+    order given.  Raises :class:`ConfigError`.  Cost of a match follows the request's length, not the number of routes.
     """
 
     def __new__(
         cls,
         routes: Iterable[Route] | Entries,
-        flavor: Literal["gateway_api"] = "gateway_api",
+        flavor: _Flavor = "gateway_api",
         *,
         seed: int | None = None,
         yielder: Yielder | None = None,
@@ -814,7 +881,7 @@ class Router:
 
     @property
     def routes(self) -> tuple[Route, ...]:
-        """All of them; those that nobody has met are made now."""
+        """All of them in their order; those that nobody has met are made now."""
 
     @property
     def flavor(self) -> str: ...
@@ -827,15 +894,19 @@ class Router:
         headers: _Headers = (),
         *,
         port: int | None = None,
-        scheme: str | None = None,
-        sni: str | None = None,
-        source: str | None = None,
+        scheme: _Text | None = None,
+        sni: _Text | None = None,
+        source: _Peer | None = None,
+        destination: _Peer | None = None,
         context: Any = None,
     ) -> Match | None:
         """The route of a request, None if there is none.  ``target`` is raw, with ``?query``.
 
-        ``scheme`` (None: "http") and ``port`` (the listener's; None: Host's) are for the route's filters: redirects
-        keep them.  Raises :class:`BadRequest` for a request that has no one safe reading.
+        Of the connection: the listener's ``port``, ``scheme``, ``sni``, ``source`` and ``destination`` (an address, or
+        address and port as sockets have it).  What is not given is not known, and no condition on it holds; a redirect
+        keeps scheme (None: "http") and port (None: Host's).
+        ``context``: yours, on the match.  Raises :class:`BadRequest` for a request that has no one safe reading,
+        ``ValueError`` for what is no port.
         """
 
     def match_or_raise(
@@ -846,28 +917,87 @@ class Router:
         headers: _Headers = (),
         *,
         port: int | None = None,
-        scheme: str | None = None,
-        sni: str | None = None,
-        source: str | None = None,
+        scheme: _Text | None = None,
+        sni: _Text | None = None,
+        source: _Peer | None = None,
+        destination: _Peer | None = None,
         context: Any = None,
     ) -> Match:
         """As :meth:`match`; raises :class:`NoRoute` where that gives None."""
 
-    def match_scope(self, scope: Mapping[str, Any]) -> Match | None:
-        """The route of an ASGI http or websocket scope, by its ``raw_path``, ``query_string`` and ``headers``.
+    def match_scope(
+        self,
+        scope: Mapping[str, Any],
+        *,
+        allow_decoded_path: bool = False,
+        sni: _Text | None = None,
+        context: Any = None,
+    ) -> Match | None:
+        """The route of an ASGI http or websocket scope, by its ``raw_path``, ``query_string``, ``headers``, ``scheme``
+        (of a WebSocket that of its handshake), ``client`` and ``server``.
 
-        Raises :class:`BadRequest` also for a scope without ``raw_path``: the decoded ``path`` cannot be read safely.
+        Raises :class:`BadRequest` also for a scope without ``raw_path``: what was ``%2F`` in it is ``/`` in the
+        decoded ``path``.  ``allow_decoded_path`` takes that one, encoded again: for where nothing rests on the
+        difference.
         """
 
     def match_stream(
         self,
-        protocol: str,
-        port: int,
+        protocol: _Text,
+        port: int | None,
         *,
-        sni: str | None = None,
-        source: str | None = None,
-        destination: str | None = None,
-    ) -> Match | None: ...
+        sni: _Text | None = None,
+        source: _Peer | None = None,
+        destination: _Peer | None = None,
+        context: Any = None,
+    ) -> Match | None:
+        """The route of a connection, of those with ``stream``.  ``protocol`` is what their ``schemes`` speak of."""
+
+    def explain(
+        self,
+        method: _Text,
+        host: _Text | None,
+        target: _Text,
+        headers: _Headers = (),
+        *,
+        port: int | None = None,
+        scheme: _Text | None = None,
+        sni: _Text | None = None,
+        source: _Peer | None = None,
+        destination: _Peer | None = None,
+    ) -> Explanation:
+        """What was considered for a request, in the order in which routes win, and the first condition each failed.
+
+        Slow, made for people: every route is asked.  Raises :class:`BadRequest`.
+        """
+
+    def conflicts(self) -> list[Conflict]:
+        """Routes that can never win, duplicates, and overlaps that only the order of the routes decides.  Slow."""
+
+    def changed(
+        self,
+        *,
+        removed: Iterable[Route | int] = (),
+        added: Iterable[tuple[Route, Route | int | None]] = (),
+        yielder: Yielder | None = None,
+    ) -> Router:
+        """This table with some routes less and others more; it stays as it is.
+
+        A route is named by itself (the first, where it is in the table twice) or by its index in ``routes``.  Each of
+        ``added`` goes before the one it comes with (which may be removed by the same call), several in the order given;
+        None: last.  Costs little for few changes: what did not change is shared.  Raises :class:`ConfigError`.
+        """
+
+    def changed_to(
+        self,
+        entries: Entries,
+        removed: Iterable[int],
+        added: Iterable[int],
+        *,
+        yielder: Yielder | None = None,
+    ) -> Router:
+        """The table of ``entries``, as :meth:`changed`: without what stands in the places ``removed`` of this table and
+        with what stands in the places ``added`` of ``entries``; all others are the same, in the same order."""
 
 # ---- for lbcore.aio -----------------------------------------------------------------------------------------------
 

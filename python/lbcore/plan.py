@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from operator import is_
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _N_PARTS = 256
 _N_ROWS = 1024  # that are compared at once
+_N_COMPARED = 8192  # rows between the first and the last that changed; with more a table is compiled anew
 _NO_NAME = re.compile("[\0-\x1f\x7f\ud800-\udfff]")  # what the name of a route cannot have
 _MAX_WEIGHT = 1_000_000
 
@@ -204,18 +205,6 @@ class Table:
             made = live.add((match, hosts), route)
         return made
 
-    def is_as(self, other: Table, yielder: Yielder) -> bool:
-        """True if both have the same rows: the same objects, as equal ones were made one before."""
-        if len(self.rules) != len(other.rules):
-            return False
-        columns = ((self.rules, other.rules), (self.matches, other.matches), (self.hosts, other.hosts))
-        for mine, theirs in columns:
-            for i in range(0, len(mine), _N_ROWS):
-                if not all(map(is_, mine[i : i + _N_ROWS], theirs[i : i + _N_ROWS])):
-                    return False
-                yielder.tick()
-        return True
-
     def parts(self) -> list[Any]:
         """What it is made of, for ``dismantle``."""
         return [self.rules, self.matches, self.hosts]
@@ -224,23 +213,74 @@ class Table:
 def next_table(table: Table, before: tuple[Table, Router] | None, yielder: Yielder) -> tuple[Table, Router]:
     """What serves the rows of ``table``, where ``before`` served the port until now.
 
-    The one place where a table is compiled: what can turn a Router into its successor by the rows that came and went
-    belongs here.
+    The one place where a table is compiled: from the one before by the rows that came and went, where these are few.
     """
-    if before is not None and table.is_as(before[0], yielder) and _same_upstreams(table, before[0], yielder):
-        return before
+    entries = Entries(table.matches, table.hosts, table.route)
+    if before is not None:
+        changes = _changes(table, before[0], yielder)
+        if changes == ([], []):
+            return before
+        if changes is not None:
+            return table, before[1].changed_to(entries, *changes, yielder=yielder)
     yielder.pause()  # the arrays of a large table take a while to come
-    return table, Router(Entries(table.matches, table.hosts, table.route), yielder=yielder)
+    return table, Router(entries, yielder=yielder)
 
 
-def _same_upstreams(table: Table, before: Table, yielder: Yielder) -> bool:
-    """True if no rule of ``table`` has a backend whose upstream was made anew."""
+def _changes(table: Table, before: Table, yielder: Yielder) -> tuple[list[int], list[int]] | None:
+    """The rows of ``before`` that are gone and those of ``table`` that are new, by place; None: too many to tell.
+
+    Rows are as before if they are the same objects (equal ones were made one) and the upstreams of their rules are; a
+    row that moved is gone and new.
+    """
+    touched = _touched(table, before, yielder)
+    columns = ((table.rules, before.rules), (table.matches, before.matches), (table.hosts, before.hosts))
+    n_new, n_old = len(table.rules), len(before.rules)
+
+    def same(new: int, old: int, n: int) -> bool:
+        yielder.tick()
+        return all(
+            all(map(is_, mine[new : new + n], theirs[old : old + n])) for mine, theirs in columns
+        ) and not (touched and any(id(rule) in touched for rule in table.rules[new : new + n]))
+
+    start = _run(min(n_new, n_old), lambda at, n: same(at, at, n))
+    end = _run(min(n_new, n_old) - start, lambda at, n: same(n_new - at - n, n_old - at - n, n))
+    if max(n_new, n_old) - start - end > _N_COMPARED:
+        return None
+    places = {_row(before, i): i for i in range(start, n_old - end)}
+    added, kept, last = [], set(), -1
+    for i in range(start, n_new - end):
+        place = -1 if id(table.rules[i]) in touched else places.get(_row(table, i), -1)
+        if place > last:
+            kept.add(place)
+            last = place
+        else:
+            added.append(i)
+    return [i for i in range(start, n_old - end) if i not in kept], added
+
+
+def _run(most: int, same: Callable[[int, int], bool]) -> int:
+    """For how many rows from 0 on ``same(at, n)`` holds; ``most`` at most."""
+    at, n = 0, _N_ROWS
+    while n:
+        while at + n <= most and same(at, n):
+            at += n
+        n //= 2
+    return at
+
+
+def _row(table: Table, i: int) -> tuple[int, int, int]:
+    return id(table.rules[i]), id(table.matches[i]), id(table.hosts[i])
+
+
+def _touched(table: Table, before: Table, yielder: Yielder) -> set[int]:
+    """The rules of ``table`` (by ``id``) with a backend whose upstream was made anew."""
     anew = {name for name, up in before.upstreams.items() if table.upstreams.get(name) is not up}
+    found = set()
     for rule in table.rules if anew else ():
         if any(backend.upstream in anew for backend in rule.backends):
-            return False
+            found.add(id(rule))
         yielder.tick()
-    return True
+    return found
 
 
 # ---- the plan ---------------------------------------------------------------------------------------------------

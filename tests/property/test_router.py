@@ -100,7 +100,7 @@ def build(routes):
         [
             twin.Route(
                 r["path"].encode(),
-                r["exact"],
+                "exact" if r["exact"] else "prefix",
                 tuple(h.encode() for h in r["hosts"]),
                 tuple(m.encode() for m in r["methods"]),
                 raw(r["headers"]),

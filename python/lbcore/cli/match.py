@@ -7,6 +7,7 @@ import argparse
 from lbcore.cli.common import Usage, add_files, add_json, key_words, load, percent, say, say_json, shares
 from lbcore.engine import Engine
 from lbcore.errors import BadRequest
+from lbcore.explain import Explanation
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--port", type=int, help="the listener's port (default: the URL's, or the only one)")
     parser.add_argument("--source", metavar="ADDRESS", help="the client's address, for a key of ip")
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="every route in the order in which they win, and what each failed on",
+    )
     add_json(parser)
 
 
@@ -31,10 +37,11 @@ def run(args: argparse.Namespace) -> int:
     engine = load(args.file)
     port = _port(engine, args.port, host)
     given = [value for name, value in headers if name.lower() == "host"]
+    request = (args.method, given[0] if given else host, target, headers)
     try:
-        found = engine.match(
-            args.method, given[0] if given else host, target, headers, port=port, source=args.source
-        )
+        if args.explain:
+            return _explain(args.json, engine.router(port).explain(*request, source=args.source))
+        found = engine.match(*request, port=port, source=args.source)
     except BadRequest as error:
         return _answer(args.json, "refused", 400, error.reason)
     if found is None:
@@ -66,6 +73,16 @@ def run(args: argparse.Namespace) -> int:
     if not backends:
         say("no backend: answers 500")
     return 0
+
+
+def _explain(as_json: bool, told: Explanation) -> int:
+    if as_json:
+        rows = [{"rule": one.route.name, "host": one.host, "failed": one.failed} for one in told.considered]
+        say_json({"outcome": "none" if told.match is None else "route", "considered": rows})
+    else:
+        for line in str(told).splitlines():
+            say(line)
+    return 0 if told.match is not None else 1
 
 
 def _answer(as_json: bool, outcome: str, status: int, reason: str) -> int:

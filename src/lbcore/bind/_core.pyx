@@ -8,15 +8,16 @@ and decides nothing.  ``binding=False`` makes a call a third cheaper.
 cimport cython
 from cpython.buffer cimport (PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release,
                              PyObject_CheckBuffer, PyObject_GetBuffer)
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.math cimport isfinite
-from libc.stdint cimport int32_t, uint32_t, uint64_t
-from libc.string cimport memset
+from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
 
 from lbcore cimport *
+from lbcore_route cimport *
 
 import _thread
 import atexit
@@ -56,9 +57,11 @@ include "watch.pxi"
 include "batch.pxi"
 include "split.pxi"
 include "fork.pxi"
+include "regex.pxi"
 include "route.pxi"
 include "match.pxi"
 include "wait.pxi"
+include "pool.pxi"
 include "router.pxi"
 include "made.pxi"
 include "hot.pxi"

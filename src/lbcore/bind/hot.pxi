@@ -1,9 +1,9 @@
 # The hot calls without their arguments' parsing.
 #
-# `up.pick()`, `up.pick(key)`, `up.acquire()`, `up.acquire(key)` and `call.done()` are what a proxy does for each
-# request.  Cython's generated entry parses optional arguments even where there are none, which costs as much as the
-# pick.  So the method table of these three gets an entry that tests for "none, or a key" first and hands everything
-# else to Cython's own.
+# `router.match(method, host, target, headers)`, `up.pick()`, `up.pick(key)`, `up.acquire()`, `up.acquire(key)` and
+# `call.done()` are what a proxy does for each request.  Cython's generated entry parses optional arguments even where
+# there are none, which costs as much as the pick.  So the method table of these four gets an entry that tests for
+# "none, or a key" (a match: nothing by name) first and hands everything else to Cython's own.
 #
 # An entry is `noexcept` and calls what may raise through a pointer: it then passes NULL and the exception on as they
 # are, and its fast way stays free of code for errors.
@@ -11,6 +11,7 @@
 ctypedef PyObject *(*entry)(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) noexcept
 ctypedef PyObject *(*maker)(PyObject *self) noexcept
 ctypedef PyObject *(*key_maker)(PyObject *self, PyObject *key) noexcept
+ctypedef PyObject *(*match_maker)(PyObject *self, PyObject *const *args, Py_ssize_t n) noexcept
 
 cdef extern from "Python.h":
     ctypedef struct PyMethodDef:
@@ -24,12 +25,13 @@ cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(PyObject *text)
     bint PyUnicode_CheckExact(PyObject *o)
 
-cdef entry parsed_pick, parsed_acquire, parsed_done
+cdef entry parsed_pick, parsed_acquire, parsed_done, parsed_match
 cdef maker make_pick = <maker><void *>&picked
 cdef maker make_call = <maker><void *>&begun
 cdef maker make_done = <maker><void *>&ended
 cdef key_maker make_pick_of = <key_maker><void *>&picked_key
 cdef key_maker make_call_of = <key_maker><void *>&begun_key
+cdef match_maker make_match = <match_maker><void *>&matched
 
 
 cdef PyObject *hot_pick(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) noexcept:
@@ -136,6 +138,21 @@ cdef PyObject *ended(PyObject *self) except NULL:
     return <PyObject *>None
 
 
+cdef PyObject *hot_match(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) noexcept:
+    if names != NULL or n < 3 or n > 4:
+        return parsed_match(self, args, n, names)
+    return make_match(self, args, n)
+
+
+cdef PyObject *matched(PyObject *self, PyObject *const *args, Py_ssize_t n) except NULL:
+    cdef lb_request request
+    forget_connection(&request)
+    match = (<Router>self).found(&request, <object>args[0], <object>args[1], <object>args[2],
+                                 <object>args[3] if n == 4 else (), None, None)
+    Py_INCREF(match)
+    return <PyObject *>match
+
+
 cdef entry hasten(type cls, str name, entry hot) except NULL:
     """Put ``hot`` in the method table; returns what stood there."""
     cdef object method = cls.__dict__[name]
@@ -150,3 +167,4 @@ cdef entry hasten(type cls, str name, entry hot) except NULL:
 parsed_pick = hasten(Upstream, "pick", &hot_pick)
 parsed_acquire = hasten(Upstream, "acquire", &hot_acquire)
 parsed_done = hasten(Call, "done", &hot_done)
+parsed_match = hasten(Router, "match", &hot_match)

@@ -60,8 +60,10 @@ cdef class Match:
     cdef object canonical               # the path as str, or None: it is raw[start:end], or nobody asked yet
     cdef readonly object query          # str, or None where there was no "?"
     cdef Facts facts                    # None: the route does not ask for them
+    cdef readonly object context
     cdef object made_key                # of the route's key source, once it was asked for
     cdef bint keyed
+    cdef bint whole                     # a regex was matched to the end of the path
     cdef Py_ssize_t start, end
 
     def __cinit__(self, Route route not None, source=None):
@@ -91,7 +93,7 @@ cdef class Match:
 
     @property
     def params(self):
-        return {}
+        return params_of(self.route, self.path, self.whole)
 
     @property
     def key(self):

@@ -9,6 +9,7 @@ cdef extern from "Python.h":
     bint PyObject_GC_IsTracked(object o)
     bint PyObject_IS_GC(object o)
     Py_ssize_t Py_REFCNT(object o)
+    Py_ssize_t n_references "Py_REFCNT"(PyObject *o)
     void Py_DECREF(PyObject *o)
     void PyTuple_SET_ITEM(PyObject *t, Py_ssize_t i, PyObject *o)
     PyObject *PyTuple_GET_ITEM(PyObject *t, Py_ssize_t i)
@@ -126,7 +127,8 @@ def dismantle(list parts not None, Yielder yielder not None):
         elif isinstance(part, list):
             empty_list(<list>part, yielder)
         elif isinstance(part, Router):
-            empty_list((<Router>part).made, yielder)
+            if (<Router>part).has_its_own_list():
+                empty_list((<Router>part).made, yielder)
             yielder.let_go()
             part = None                     # its table goes without the interpreter
             yielder.take_up()
