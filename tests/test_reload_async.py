@@ -138,10 +138,10 @@ def test_a_cancellation_during_the_swap_is_too_late(tmp_path, monkeypatch):
     swapping, go_on = threading.Event(), threading.Event()
     update_all = lbcore.engine._update_all
 
-    def slow(updates):
+    def slow(updates, swap):
         swapping.set()
         go_on.wait()
-        update_all(updates)
+        update_all(updates, swap)
 
     monkeypatch.setattr("lbcore.engine._update_all", slow)
 
