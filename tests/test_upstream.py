@@ -100,9 +100,7 @@ def test_an_option_of_another_kind_is_refused(field):
 
 
 def test_methods_that_are_not_there_yet_say_so():
-    for call in (
-        lambda: lbcore.Target("a", scheme="https"),
-    ):
+    for call in (lambda: lbcore.Target("a", scheme="https"),):
         with pytest.raises(lbcore.LbcoreError, match="not available yet"):
             call()
 
