@@ -31,7 +31,7 @@ PYTHON_ARROWS = {
     "errors": set(),
     # options: what a plain word stands for, made when asked; explain: what people ask a table, in Python
     "_core": {"errors", "options", "healthrules", "explain"},
-    "explain": {"_core"},
+    "explain": {"_core", "errors"},
     "_checked": {"errors"},  # what settings are checked by
     # What an upstream can be told; _core is handed them and asks their attributes.
     "options": {"_checked", "errors"},

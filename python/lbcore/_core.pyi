@@ -968,7 +968,8 @@ class Router:
     ) -> Explanation:
         """What was considered for a request, in the order in which routes win, and the first condition each failed.
 
-        Slow, made for people: every route is asked.  Raises :class:`BadRequest`.
+        Slow, made for people: every route is asked.  Raises :class:`BadRequest`; :class:`LbcoreError` for a table of
+        kong_traditional, which has no one order.
         """
 
     def conflicts(self) -> list[Conflict]:
