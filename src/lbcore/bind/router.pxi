@@ -173,9 +173,9 @@ cdef class Router:
             if name == b"host":
                 host = value
                 break
-        scheme, server = scope.get("scheme"), scope.get("server")
+        scheme, server = scope.get("scheme"), socket_of(scope.get("server"))
         known = connection_of(&request, server[1] if server else None, HTTP_SCHEMES.get(scheme, scheme), sni,
-                              scope.get("client"), server if server and server[1] is not None else None)
+                              socket_of(scope.get("client")), server if server and server[1] is not None else None)
         match = self.found(&request, scope.get("method", "GET"), host, target, headers, known, context)
         return told(match, scheme, server[1] if server else None)
 
@@ -442,6 +442,13 @@ cdef object encoded(path):
         return quote(path, safe=SAFE).encode()
     except UnicodeEncodeError:
         raise BadRequest("the scope's path has no UTF-8 form") from None
+
+
+cdef object socket_of(end):
+    """One end of a connection as a scope has it; some servers write the port as text."""
+    if end and isinstance(end[1], str):
+        return end[0], int(end[1]) if end[1].isascii() and end[1].isdigit() else None
+    return end
 
 
 cdef Match told(Match match, scheme, port):
