@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -125,7 +126,7 @@ class _Form:
             chosen = self._policy(document, (*path, "policy"), one.policy)
             if chosen is not None:
                 self.keyed[name] = policy(chosen[0]).keyed
-            targets = self._targets(document, (*path, "targets"), one.targets)
+            targets = targets_of(partial(self.wrong, document), (*path, "targets"), one.targets)
             self.upstreams[name] = self.draft.upstreams[name] = UpstreamSpec(
                 name,
                 targets,
@@ -217,27 +218,6 @@ class _Form:
             field, reason = error
             self.wrong(document, path, reason if field == "policy" else f"{field[7:]}: {reason}")
         return None
-
-    def _targets(
-        self, document: Document, path: Path, given: Iterable[str | model.ShortTarget]
-    ) -> tuple[TargetSpec, ...]:
-        targets: dict[str, TargetSpec] = {}
-        for i, one in enumerate(given):
-            spec = (
-                TargetSpec(one)
-                if isinstance(one, str)
-                else TargetSpec(one.address, one.id, one.weight, one.labels, one.hash_key, one.priority)
-            )
-            identity = spec.id if spec.id is not None else spec.address
-            if not is_address(spec.address):
-                at = (*path, i) if isinstance(one, str) else (*path, i, "address")
-                self.wrong(document, at, f"{shown(spec.address)} is not an address: host:port or [ipv6]:port")
-            elif identity in targets:
-                self.wrong(
-                    document, (*path, i), f"{shown(identity)} stands here twice; give each an id of its own"
-                )
-            targets[identity] = spec
-        return tuple(targets.values())
 
     # ---- routes -------------------------------------------------------------------------------------------------
 
@@ -389,6 +369,27 @@ def _no_source(source: str, protocol: str) -> str | None:
     except ConfigError as error:
         return error.problems[0].reason
     return None
+
+
+def targets_of(
+    wrong: Callable[[Path, str], None], path: Path, given: Iterable[str | model.ShortTarget]
+) -> tuple[TargetSpec, ...]:
+    """What a list of targets says; ``wrong(path, reason)`` is told what is no address, or stands there twice."""
+    targets: dict[str, TargetSpec] = {}
+    for i, one in enumerate(given):
+        spec = (
+            TargetSpec(one)
+            if isinstance(one, str)
+            else TargetSpec(one.address, one.id, one.weight, one.labels, one.hash_key, one.priority)
+        )
+        identity = spec.id if spec.id is not None else spec.address
+        if not is_address(spec.address):
+            at = (*path, i) if isinstance(one, str) else (*path, i, "address")
+            wrong(at, f"{shown(spec.address)} is not an address: host:port or [ipv6]:port")
+        elif identity in targets:
+            wrong((*path, i), f"{shown(identity)} stands here twice; give each an id of its own")
+        targets[identity] = spec
+    return tuple(targets.values())
 
 
 def is_address(address: str) -> bool:

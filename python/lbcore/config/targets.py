@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from lbcore.config import jsontext, model, validate, yaml
 from lbcore.config.plain import Path, Unreadable, shown
 from lbcore.config.problems import Document, Problems, Source
-from lbcore.config.short import is_address
+from lbcore.config.short import targets_of
 from lbcore.engine import TargetSpec
 from lbcore.errors import ConfigError
 
@@ -46,20 +48,4 @@ def _specs(document: Document, problems: Problems) -> tuple[TargetSpec, ...]:
     found, faults = validate.read(data, TargetList)
     for fault in faults:
         problems.add(document, fault.path[1 - len(prefix) :], fault.reason)
-    specs: dict[str, TargetSpec] = {}
-    for i, one in enumerate(found.targets if found else ()):
-        spec = (
-            TargetSpec(one)
-            if isinstance(one, str)
-            else TargetSpec(one.address, one.id, one.weight, one.labels, one.hash_key, one.priority)
-        )
-        identity = spec.id if spec.id is not None else spec.address
-        if not is_address(spec.address):
-            at = (*prefix, i) if isinstance(one, str) else (*prefix, i, "address")
-            problems.add(document, at, f"{shown(spec.address)} is not an address: host:port or [ipv6]:port")
-        elif identity in specs:
-            problems.add(
-                document, (*prefix, i), f"{shown(identity)} stands here twice; give each an id of its own"
-            )
-        specs[identity] = spec
-    return tuple(specs.values())
+    return targets_of(partial(problems.add, document), prefix, found.targets if found else ())

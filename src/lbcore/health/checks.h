@@ -55,6 +55,11 @@ lb_check_change lb_checks_count(const lb_check_limits *limits, lb_record *record
 lb_check_change lb_checks_set(lb_record *record, bool healthy);
 
 lb_check_state lb_checks_state(const lb_record *record);
+/* Is anything counted? */
+static inline bool lb_checks_count_any(const lb_check_limits *limits) {
+    return limits->successes || limits->http_failures || limits->tcp_failures || limits->timeouts;
+}
+
 bool lb_checks_are_on(const lb_check_limits *limits);   /* any failure limit: passive successes alone do not count */
 
 /* Kong's upstream threshold: serves only while more than `percent` of the weight is available (so with 0: any). */

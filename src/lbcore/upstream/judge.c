@@ -127,10 +127,6 @@ void lb_judge_interval(lb_upstream *up, uint64_t now_ns) {
 
 /* ---- checks ----------------------------------------------------------------------------------------------------- */
 
-static bool is_counted(const lb_check_limits *limits) {
-    return limits->successes || limits->http_failures || limits->tcp_failures || limits->timeouts;
-}
-
 static void count(const lb_teller *by, uint32_t slot, const lb_check_limits *limits, const lb_outcome *outcome,
                   uint64_t now_ns) {
     lb_record *record = lb_record_of(by->up->state, slot);
@@ -184,7 +180,7 @@ static inline void judge(const lb_teller *by, lb_call *call, const lb_report *re
     if (verdict == LB_FAILURE || (verdict == LB_SUCCESS && up->spec.policy->observe))
         learn(by, call, verdict == LB_FAILURE, report->latency_ns, now_ns);
     detect(by, call->slot, &report->outcome, now_ns);
-    if (is_counted(&up->spec.health.passive))
+    if (lb_checks_count_any(&up->spec.health.passive))
         count(by, call->slot, &up->spec.health.passive, &report->outcome, now_ns);
     if (report->pause_ns) pause_for(by, call->slot, report, now_ns);
 }

@@ -60,7 +60,7 @@ static lb_status check_spec(const lb_upstream_spec *spec, lb_error *err) {
 
 /* Nothing but consecutive failures is counted: a success matters only where it ends a streak. */
 static bool is_unwatched(const lb_health *health) {
-    return !lb_outlier_judges(&health->outlier) && !lb_checks_are_on(&health->passive) && !health->passive.successes;
+    return !lb_outlier_judges(&health->outlier) && !lb_checks_count_any(&health->passive);
 }
 
 static lb_mark mark_of(lb_str name) {
